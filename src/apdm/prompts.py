@@ -1,0 +1,119 @@
+"""Every prompt there is: builders, templates, and files of prompts. `{}` stands for the subject.
+
+The object and live-subject lists are those of the DreamBooth dataset (Ruiz et al., CVPR 2023;
+github.com/google/dreambooth, CC-BY-4.0), with the identifier and class noun as one slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from apdm.errors import InputError
+
+IDENTIFIER = "sks"  # of APDM's protocol and of diffusers' DreamBooth example
+
+# APDM's evaluation: as many images of the one as of the other.
+EVALUATION_TEMPLATES = ("a photo of {}", "a portrait of {}")
+
+_PLACES = (
+    "a {} in the jungle",
+    "a {} in the snow",
+    "a {} on the beach",
+    "a {} on a cobblestone street",
+    "a {} on top of pink fabric",
+    "a {} on top of a wooden floor",
+    "a {} with a city in the background",
+    "a {} with a mountain in the background",
+    "a {} with a blue house in the background",
+    "a {} on top of a purple rug in a forest",
+)
+_OBJECT_SCENES = (
+    "a {} with a wheat field in the background",
+    "a {} with a tree and autumn leaves in the background",
+    "a {} with the Eiffel Tower in the background",
+    "a {} floating on top of water",
+    "a {} floating in an ocean of milk",
+    "a {} on top of green grass with sunflowers around it",
+    "a {} on top of a mirror",
+    "a {} on top of the sidewalk in a crowded street",
+    "a {} on top of a dirt road",
+    "a {} on top of a white rug",
+)
+_OUTFITS = (
+    "a {} wearing a red hat",
+    "a {} wearing a santa hat",
+    "a {} wearing a rainbow scarf",
+    "a {} wearing a black top hat and a monocle",
+    "a {} in a chef outfit",
+    "a {} in a firefighter outfit",
+    "a {} in a police outfit",
+    "a {} wearing pink glasses",
+    "a {} wearing a yellow shirt",
+    "a {} in a purple wizard outfit",
+)
+_PROPERTIES = ("a red {}", "a purple {}", "a shiny {}", "a wet {}", "a cube shaped {}")
+
+OBJECT_TEMPLATES = _PLACES + _OBJECT_SCENES + _PROPERTIES
+LIVE_TEMPLATES = _PLACES + _OUTFITS + _PROPERTIES
+
+
+def subject_phrase(identifier: str, class_noun: str) -> str:
+    """What stands for the subject in a prompt: "sks dog"."""
+    return f"{checked(identifier, 'identifier')} {checked(class_noun, 'class noun')}"
+
+
+def instance_prompt(identifier: str, class_noun: str) -> str:
+    """For the subject: "a photo of sks dog", without an article, as APDM's protocol has it."""
+    return f"a photo of {subject_phrase(identifier, class_noun)}"
+
+
+def class_prompt(class_noun: str) -> str:
+    """For its class: "a photo of dog"."""
+    return f"a photo of {checked(class_noun, 'class noun')}"
+
+
+def fill(templates: Iterable[str], subject: str) -> tuple[str, ...]:
+    """The templates with `subject` ("sks dog", or "dog") in place of each `{}`."""
+    return tuple(template.replace("{}", subject) for template in templates)
+
+
+def checked(text: str, where: str = "prompt") -> str:
+    """`text` without blanks around it, if the tokenizer can be given it.
+
+    A shell that does not take off quotes, or a script that joins words by underscores, changes every
+    token without any error; APDM's published scripts trained on `"a_photo_of_sks_person"` that way.
+    Raises `InputError` for text that is empty, wrapped in quotes, or several words joined by underscores.
+    """
+    text = text.strip()
+    if not text:
+        raise InputError(f"the {where} is empty", fix="write at least one word")
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and text[0] not in text[1:-1]:
+        raise InputError(f"the {where} {text} is wrapped in quotes", fix="leave the quotes out")
+    if text.count("_") > 1 and " " not in text:
+        raise InputError(f"the {where} {text} has underscores between its words", fix="write blanks")
+    return text
+
+
+def read_prompts(path: Path) -> tuple[str, ...]:
+    """The prompts in `path`: UTF-8, one on each line; empty lines and lines beginning with # do not count.
+
+    Raises `InputError` for a file that is missing, not text, or without a prompt, and for a line
+    that `checked` refuses.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror})", fix="give a text file of prompts"
+        ) from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text", fix="give a text file of prompts") from None
+    prompts = tuple(
+        checked(line, f"prompt in line {number} of {path}")
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    )
+    if not prompts:
+        raise InputError(f"{path} holds no prompt", fix="write one prompt on each line")
+    return prompts
