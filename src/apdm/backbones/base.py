@@ -1,0 +1,156 @@
+"""What a text-to-image model is to all methods: encode, predict, generate, copy, save."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from apdm.schedules import NoiseSchedule
+from apdm.types import Latents, Pixels, Timesteps
+from apdm.watch import Watch, silent
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a family's network is conditioned on; opaque to methods. Each part is [b ...]."""
+
+    parts: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.parts.values())))
+
+    def __getitem__(self, index: Tensor | slice) -> Condition:
+        return Condition({name: part[index] for name, part in self.parts.items()})
+
+    def repeat(self, count: int) -> Condition:
+        """The whole condition `count` times in a row, without copying where one row is repeated."""
+        return Condition({name: part.repeat(count, *[1] * (part.dim() - 1)) for name, part in self.parts.items()})
+
+    def detach(self) -> Condition:
+        return Condition({name: part.detach() for name, part in self.parts.items()})
+
+    @staticmethod
+    def cat(conditions: Sequence[Condition]) -> Condition:
+        names = conditions[0].parts
+        return Condition({name: torch.cat([c.parts[name] for c in conditions]) for name in names})
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The image encoder's posterior N(mean, deviation^2) of scaled latents, [b c h w] each."""
+
+    mean: Latents
+    deviation: Latents
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    def sample(self, index: Tensor, generator: torch.Generator) -> Latents:
+        """One draw for each image in `index` [n]."""
+        mean = self.mean[index]
+        return mean + self.deviation[index] * draw_noise(mean, generator)
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """Images under one prompt, encoded once.
+
+    Valid as long as image encoder, text encoder and images are fixed, which DreamBooth without
+    random crops and without its text encoder guarantees; it saves every VAE and text pass of a loop.
+    """
+
+    moments: Moments
+    condition: Condition  # one row
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+    def choose(self, count: int, generator: torch.Generator) -> Tensor:
+        """`count` indices in random order; none comes twice before all have come."""
+        rounds = -(-count // len(self))
+        orders = [torch.randperm(len(self), generator=generator) for _ in range(rounds)]
+        return torch.cat(orders)[:count]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are generated, by the model's own scheduler."""
+
+    num_inference_steps: int = 20
+    """Steps of the sampler [APDM's protocol]."""
+    guidance_scale: float = 7.5
+    """Classifier-free guidance [APDM's protocol]."""
+    sample_batch_size: int = 8
+    """Pictures at a time; changes memory and speed only [our choice]."""
+
+
+class Backbone(ABC):
+    """One text-to-image model. Its `network` is what gets protected and attacked; the rest is frozen.
+
+    Two backbones made by `copy` share everything but the network's weights.
+    """
+
+    name: str
+    network: nn.Module
+    schedule: NoiseSchedule
+    resolution: int  # pixels a side
+
+    @abstractmethod
+    def encode_images(self, pixels: Pixels) -> Moments:
+        """Posterior moments of the scaled latents, without gradient."""
+
+    @abstractmethod
+    def encode_prompts(self, prompts: Sequence[str]) -> Condition:
+        """One row a prompt; differentiable where the text encoder's weights ask for it."""
+
+    @abstractmethod
+    def predict(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
+        """The network's output, to be compared with `schedule.target`."""
+
+    @abstractmethod
+    def generate(
+        self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling, watch: Watch = silent
+    ) -> Pixels:
+        """One picture for each prompt and seed; a picture depends on its own seed only."""
+
+    @abstractmethod
+    def copy(self) -> Backbone:
+        """A backbone with a network of its own."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Writes the model in its family's standard format."""
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def weights(self) -> dict[str, nn.Parameter]:
+        """The network's parameters by name; equal names in every copy."""
+        return dict(self.network.named_parameters())
+
+    def load_weights_from(self, other: Backbone) -> None:
+        """Copies `other`'s weights into this network's own memory."""
+        with torch.no_grad():
+            for mine, theirs in zip(self.network.parameters(), other.network.parameters(), strict=True):
+                mine.copy_(theirs)
+
+    def encode(self, pixels: Pixels, prompt: str) -> EncodedImages:
+        """`pixels` under `prompt`, ready to be drawn from in a training loop."""
+        with torch.no_grad():
+            return EncodedImages(self.encode_images(pixels), self.encode_prompts([prompt]).detach())
+
+
+def draw_noise(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal noise of `like`'s shape, drawn on the CPU so that devices agree, then moved."""
+    return torch.randn(like.shape, generator=generator).to(like)
+
+
+def batches(count: int, size: int) -> Iterator[slice]:
+    """Slices that cover range(count) in pieces of at most `size`."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))

@@ -1,0 +1,86 @@
+"""From a name to a backbone: a diffusers folder, a hub id, or "toybox"."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from apdm.assets import TOYBOX_GENERATOR
+from apdm.backbones.base import Backbone
+from apdm.errors import InputError
+
+# Models that moved on the hub, and one that is gone (it answers 401 since November 2025).
+MOVED = {"runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5"}
+GONE = {
+    "stabilityai/stable-diffusion-2-1-base": "give a local copy's folder",
+    "stabilityai/stable-diffusion-2-1": "give a local copy's folder",
+}
+FAMILIES = ("StableDiffusionPipeline",)
+NETWORK_PARTS = ("unet", "vae", "text_encoder")
+
+
+def locate(model: str) -> str:
+    """The folder or hub id that `model` stands for; everything that can be wrong with it is found
+    here, before anything heavy is loaded. Raises `InputError`."""
+    if model == "toybox":
+        return str(TOYBOX_GENERATOR.folder())
+    model = MOVED.get(model, model)
+    if model in GONE:
+        raise InputError(f"model '{model}' is no longer on the hub", fix=GONE[model])
+    folder = Path(model)
+    if folder.is_dir():
+        _check_folder(folder)
+    elif folder.exists():
+        raise InputError(f"model '{model}' is a file", fix="give a diffusers folder or a hub id")
+    elif model.count("/") != 1 or model.startswith((".", "/", "~")):
+        raise InputError(f"model folder '{model}' does not exist", fix="give a diffusers folder or a hub id")
+    return model
+
+
+def load(model: str, device: str = "cpu") -> Backbone:
+    """Loads `model` in float32 on `device`. Raises `InputError` for what cannot be loaded."""
+    place = locate(model)
+    from diffusers import StableDiffusionPipeline
+
+    from apdm.backbones.stable_diffusion import StableDiffusion
+
+    try:
+        pipeline = StableDiffusionPipeline.from_pretrained(
+            place,
+            torch_dtype=torch.float32,
+            use_safetensors=True,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    except OSError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"model '{model}' could not be loaded ({reason})",
+            fix="check the name, log in if the model is gated, or give a local diffusers folder",
+        ) from error
+    return StableDiffusion(pipeline.to(device), name=model)
+
+
+def _check_folder(folder: Path) -> None:
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise InputError(f"'{folder}' has no model_index.json", fix="give a folder saved by diffusers")
+    try:
+        family = json.loads(index.read_text())["_class_name"]
+    except (ValueError, KeyError) as error:
+        raise InputError(f"'{index}' is not a diffusers index", fix="save the model again") from error
+    if family not in FAMILIES:
+        raise InputError(
+            f"'{folder}' holds a {family}", fix=f"this version handles {', '.join(FAMILIES)}"
+        )
+    for part in NETWORK_PARTS:
+        if not (folder / part).is_dir():
+            raise InputError(f"'{folder}' has no {part}", fix="give a complete diffusers folder")
+        if not any((folder / part).glob("*.safetensors")):
+            raise InputError(
+                f"'{folder / part}' has no safetensors weights (pickles are refused)",
+                fix="convert it with diffusers' save_pretrained(safe_serialization=True)",
+            )

@@ -1,0 +1,89 @@
+"""Stable Diffusion 1.x and 2.x: one text encoder, a UNet, a KL autoencoder, a discrete schedule."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionPipeline
+
+from apdm.backbones.base import Backbone, Condition, Moments, Sampling, batches
+from apdm.schedules import DDPMSchedule
+from apdm.types import Latents, Pixels, Timesteps
+from apdm.watch import Watch, silent
+
+ENCODE_BATCH = 8  # pictures at a time through the autoencoder; bounds memory
+
+
+class StableDiffusion(Backbone):
+    """Holds a diffusers `StableDiffusionPipeline` and adds nothing to its components."""
+
+    def __init__(self, pipeline: StableDiffusionPipeline, name: str) -> None:
+        self.name = name
+        self.pipeline = pipeline
+        self.network = pipeline.unet.requires_grad_(False).eval()
+        pipeline.vae.requires_grad_(False).eval()
+        pipeline.text_encoder.requires_grad_(False).eval()
+        pipeline.set_progress_bar_config(disable=True)
+        settings = pipeline.scheduler.config
+        self.schedule = DDPMSchedule(
+            pipeline.scheduler.alphas_cumprod.to(self.device),  # pyright: ignore[reportAttributeAccessIssue]
+            settings.get("prediction_type", "epsilon"),
+        )
+        factor = 2 ** (len(pipeline.vae.config["block_out_channels"]) - 1)
+        self.resolution = pipeline.unet.config["sample_size"] * factor
+
+    @torch.no_grad()
+    def encode_images(self, pixels: Pixels) -> Moments:
+        scale = self.pipeline.vae.config["scaling_factor"]
+        means, deviations = [], []
+        for rows in batches(len(pixels), ENCODE_BATCH):
+            posterior: Any = self.pipeline.vae.encode(pixels[rows].to(self.device)).latent_dist
+            means.append(posterior.mean * scale)
+            deviations.append(posterior.std * scale)
+        return Moments(torch.cat(means), torch.cat(deviations))
+
+    def encode_prompts(self, prompts: Sequence[str]) -> Condition:
+        tokenizer = self.pipeline.tokenizer
+        tokens = tokenizer(
+            list(prompts),
+            padding="max_length",
+            max_length=tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        # As diffusers' own pipeline and training script: last hidden state, no attention mask.
+        return Condition({"text": self.pipeline.text_encoder(tokens.input_ids.to(self.device))[0]})
+
+    def predict(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
+        return self.network(noisy, t, encoder_hidden_states=condition.parts["text"]).sample
+
+    @torch.no_grad()
+    def generate(
+        self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling, watch: Watch = silent
+    ) -> Pixels:
+        pieces = []
+        for rows in batches(len(prompts), sampling.sample_batch_size):
+            latents: Any = self.pipeline(
+                prompt=list(prompts[rows]),
+                generator=[torch.Generator().manual_seed(seed) for seed in seeds[rows]],
+                num_inference_steps=sampling.num_inference_steps,
+                guidance_scale=sampling.guidance_scale,
+                output_type="latent",
+            ).images
+            scale = self.pipeline.vae.config["scaling_factor"]
+            pieces.append(self.pipeline.vae.decode(latents / scale).sample.clamp(-1, 1).cpu())
+            watch("generate", rows.stop, len(prompts), {})
+        return torch.cat(pieces)
+
+    def copy(self) -> StableDiffusion:
+        parts = dict(self.pipeline.components) | {"unet": copy.deepcopy(self.pipeline.unet)}
+        parts["scheduler"] = copy.deepcopy(self.pipeline.scheduler)  # sampling moves its state
+        pipeline = StableDiffusionPipeline(**parts, requires_safety_checker=False)
+        return StableDiffusion(pipeline, self.name)
+
+    def save(self, folder: Path) -> None:
+        self.pipeline.save_pretrained(folder)

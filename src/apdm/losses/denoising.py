@@ -1,0 +1,20 @@
+"""The one quantity that every method of this field descends or ascends."""
+
+from __future__ import annotations
+
+from apdm.backbones.base import Backbone, Condition
+from apdm.types import Errors, Latents, Timesteps
+
+
+def denoising_error(
+    backbone: Backbone, clean: Latents, condition: Condition, noise: Latents, t: Timesteps
+) -> Errors:
+    """Squared error of `backbone`'s prediction at (z_t, t, condition), weighted as the schedule says.
+
+    `clean` and `noise` [b c h w], `t` [b], `condition` of b rows. The result keeps every element
+    [b c h w]: APDM compares errors element by element, Custom Diffusion masks them, DreamBooth takes
+    their mean; reducing is the caller's affair. Its mean is the simple loss of Ho et al. 2020, eq. 14.
+    """
+    noisy = backbone.schedule.add_noise(clean, noise, t)
+    predicted = backbone.predict(noisy, t, condition)
+    return backbone.schedule.weight(t) * (predicted - backbone.schedule.target(clean, noise, t)).square()

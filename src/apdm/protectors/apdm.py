@@ -1,0 +1,154 @@
+"""APDM (NeurIPS 2025, "Perturb a Model, Not an Image"): DPO inside Learning to Protect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from apdm.backbones.base import Backbone, Condition, EncodedImages, Sampling, draw_noise
+from apdm.errors import InputError
+from apdm.losses.denoising import denoising_error
+from apdm.losses.dpo import Reduction, direct_protective_loss
+from apdm.optimizers import adamw
+from apdm.personalizers.base import Material, Personalizer
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.protectors.l2p import LookAhead
+from apdm.seeding import derive
+from apdm.types import Pixels, Scalar
+from apdm.watch import Watch, silent
+
+
+@dataclass(frozen=True)
+class APDM:
+    """Settings of a protection. The defaults are the published ones (sec. 4.1 and the released code)."""
+
+    beta: float = 1.0
+    """Temperature of the DPO loss [sec. 4.1]."""
+    reduction: Reduction = Reduction.ELEMENT
+    """What the margin is taken over before the sigmoid [released code; the paper's norm is sample_sum]."""
+    prior_loss_weight: float = 1.0
+    """Weight of the class images' loss [eq. 15]."""
+    learning_rate: float = 5e-6
+    """Of the protected weights' AdamW, constant [sec. 4.1]."""
+    outer_steps: int = 800
+    """Updates of the protected weights, N_protect [sec. 4.1]."""
+    inner_steps: int = 20
+    """Simulated attack steps before each update, N_per [sec. 4.1]."""
+    train_batch_size: int = 1
+    """Pairs, and as many class images, a step [sec. 4.1]."""
+    num_class_images: int = 200
+    """Class images for the prior and the simulated attack [released code]."""
+    simulated: Personalizer = field(default_factory=DreamBooth)
+    """The attack that is looked ahead; of its steps only `inner_steps` are taken."""
+    leak: bool = False
+    """The released code's gradient leak (docs/papers.md); for comparison only."""
+
+
+PUBLISHED = APDM()
+
+
+@dataclass(frozen=True)
+class ProtectionMaterial:
+    """Negatives (the subject's pictures), their paired positives, and the class, all encoded.
+
+    Negatives and positives have the same length: row i of the one is paired with row i of the other.
+    """
+
+    negatives: EncodedImages
+    positives: EncodedImages
+    prior: EncodedImages
+
+    def __post_init__(self) -> None:
+        if len(self.negatives) != len(self.positives):
+            raise InputError(
+                f"{len(self.negatives)} subject images but {len(self.positives)} paired positives",
+                fix="give one positive for each subject image",
+            )
+
+    @property
+    def attack(self) -> Material:
+        """What the simulated attacker sees."""
+        return Material(self.negatives, self.prior)
+
+
+def protection_material(
+    backbone: Backbone, subject: Pixels, positives: Pixels, prior: Pixels, instance_prompt: str, class_prompt: str
+) -> ProtectionMaterial:
+    """Encodes what `protect` needs. The positives go under the *instance* prompt, as the negatives do."""
+    return ProtectionMaterial(
+        negatives=backbone.encode(subject, instance_prompt),
+        positives=backbone.encode(positives, instance_prompt),
+        prior=backbone.encode(prior, class_prompt),
+    )
+
+
+def paired_positives(backbone: Backbone, class_prompt: str, count: int, seed: int, sampling: Sampling) -> Pixels:
+    """`count` pictures of the class by the pristine model, one for each subject image (sec. 3.2)."""
+    seeds = [derive(seed, "positive", number) for number in range(count)]
+    return backbone.generate([class_prompt] * count, seeds, sampling)
+
+
+def protection_loss(
+    model: Backbone, reference: Backbone, material: ProtectionMaterial, config: APDM, generator: torch.Generator
+) -> Scalar:
+    """L_protect = L_DPO + w L_ppl (eq. 15) on a batch drawn from `material`.
+
+    Both members of a pair get the same noise and the same time (methods of the released code), and
+    one pass carries positives, negatives and class images.
+    """
+    size = config.train_batch_size
+    pairs = material.negatives.choose(size, generator)
+    positive = material.positives.moments.sample(pairs, generator)
+    negative = material.negatives.moments.sample(pairs, generator)
+    prior = material.prior.moments.sample(material.prior.choose(size, generator), generator)
+
+    pair_noise, prior_noise = draw_noise(positive, generator), draw_noise(prior, generator)
+    pair_times, prior_times = (model.schedule.sample_times(size, generator) for _ in range(2))
+    instance = material.negatives.condition.repeat(2 * size)
+    class_condition = material.prior.condition.repeat(size)
+
+    clean = torch.cat([positive, negative, prior])
+    noise = torch.cat([pair_noise, pair_noise, prior_noise])
+    t = torch.cat([pair_times, pair_times, prior_times])
+    errors = denoising_error(model, clean, Condition.cat([instance, class_condition]), noise, t)
+    with torch.no_grad():
+        pair = slice(2 * size)
+        reference_errors = denoising_error(reference, clean[pair], instance, noise[pair], t[pair])
+    dpo = direct_protective_loss(
+        errors[:size],
+        reference_errors[:size],
+        errors[size : 2 * size],
+        reference_errors[size:],
+        beta=config.beta,
+        reduction=config.reduction,
+    )
+    return dpo + config.prior_loss_weight * errors[2 * size :].mean()
+
+
+def protect(
+    backbone: Backbone, material: ProtectionMaterial, config: APDM, seed: int, watch: Watch = silent
+) -> Backbone:
+    """A copy of `backbone` that resists being personalised on the subject of `material`.
+
+    `backbone` is the frozen reference phi and stays as it is, bit for bit.
+    """
+    protected = backbone.copy()
+    optimizer = adamw(protected.network.requires_grad_(True).parameters(), config.learning_rate)
+    look_ahead = LookAhead(protected, config.simulated, config.inner_steps, config.leak)
+
+    def loss(model: Backbone, draws: torch.Generator) -> Scalar:
+        return protection_loss(model, backbone, material, config, draws)
+
+    for step in range(config.outer_steps):
+        simulation = look_ahead.gather(material.attack, loss, derive(seed, "protect", step))
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=False)
+        watch(
+            "protect",
+            step + 1,
+            config.outer_steps,
+            {"personalization_loss": simulation.personalization, "protection_loss": simulation.protection},
+        )
+    protected.network.requires_grad_(False).zero_grad()
+    return protected

@@ -1,0 +1,71 @@
+"""Learning to Protect: gradients gathered along a simulated personalisation (APDM, Algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from apdm.backbones.base import Backbone
+from apdm.optimizers import adamw, reset
+from apdm.personalizers.base import Material, Personalizer
+from apdm.seeding import generator
+from apdm.types import Scalar
+
+ProtectionLoss = Callable[[Backbone, torch.Generator], Scalar]
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Mean losses along one look-ahead."""
+
+    personalization: float
+    protection: float
+
+
+class LookAhead:
+    """Simulates `steps` steps of `personalizer` from the protected weights, in memory of its own.
+
+    First order, as published: after each step of the simulated attack th'_i -> th'_{i+1} the gradient
+    of the protection loss at th'_{i+1} is *summed* into the gradient of the protected weights th; th
+    itself contributes none. The attack starts each time from th with a fresh optimizer.
+
+    `leak=True` reproduces the published code, which does not clear the attack's own gradient before
+    the protection's is added, so that th also receives the sum of grad L_per(th'_i) and, at beta = 1,
+    descends on the subject. It is there for comparison only.
+    """
+
+    def __init__(self, protected: Backbone, personalizer: Personalizer, steps: int, leak: bool = False) -> None:
+        self.protected, self.personalizer, self.steps, self.leak = protected, personalizer, steps, leak
+        self.model = protected.copy()
+        self.attachment = personalizer.attach(self.model)
+        self.optimizer = adamw(self.attachment.trainable, personalizer.learning_rate)
+
+    def gather(self, material: Material, protection_loss: ProtectionLoss, seed: int) -> Simulation:
+        """Adds one look-ahead's protection gradients to `.grad` of the protected weights."""
+        self.model.load_weights_from(self.protected)
+        reset(self.optimizer)
+        personalization, protection = 0.0, 0.0
+        for step in range(self.steps):
+            loss = self.personalizer.loss(self.model, material, generator(seed, "attack", step))
+            loss.backward()
+            self.optimizer.step()
+            if not self.leak:
+                self.model.network.zero_grad(set_to_none=False)
+            penalty = protection_loss(self.model, generator(seed, "protection", step))
+            penalty.backward()
+            self._add_gradients()
+            self.model.network.zero_grad(set_to_none=False)
+            personalization += loss.item() / self.steps
+            protection += penalty.item() / self.steps
+        return Simulation(personalization, protection)
+
+    def _add_gradients(self) -> None:
+        for name, weight in self.protected.weights().items():
+            gradient = self.attachment.effective[name].grad
+            if gradient is None:
+                continue
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+            weight.grad += gradient
