@@ -27,7 +27,7 @@ from apdm.types import Pixels
 # Our choice: a 108-megapixel telephone passes, and the largest picture takes half a gigabyte in Pillow.
 MAX_PIXELS = 120_000_000
 DRAWINGS = frozenset({"EPS", "WMF"})  # no photos; Pillow runs Ghostscript, a program, to draw an EPS
-HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 SIXTEEN_BITS = 65535
 GRID_GAP = 2  # white pixels between the pictures of a grid
 
@@ -84,7 +84,7 @@ def _open(path: Path) -> Image.Image:
     except UnidentifiedImageError:
         with path.open("rb") as file:
             head = file.read(12)
-        if head[4:8] != b"ftyp" or head[8:12] not in HEIF_BRANDS:
+        if head[4:] not in [b"ftyp" + brand for brand in HEIF_BRANDS]:
             raise
     try:
         from pillow_heif import register_heif_opener  # pyright: ignore[reportMissingImports, reportUnknownVariableType]

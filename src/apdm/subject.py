@@ -93,11 +93,12 @@ class Subject:
         Subfolders protect/, attack/ and held_out/ are the three sets, if there are any. Otherwise
         the photos directly in `folder`, sorted by name, go to the three in turn (first to protect,
         second to attack, third to held_out, fourth to protect ...): no photo is in two sets, and
-        adding one that sorts last moves no other. `same_images` is the published papers' protocol
+        adding one that sorts last moves no other. `same_images` is the protocol of the APDM paper
         instead: every photo is protected, attacked with and compared with.
 
         Photos that cannot be used are set aside with a verdict; so is one whose picture came before,
-        in whichever set. Hidden files are not looked at. Raises `InputError` when a set stays empty.
+        pixel for pixel, in whichever set (a resized copy is not recognised). Hidden files are not
+        looked at. Raises `InputError` when a set stays empty.
         """
         given = _given_sets(folder)
         if given and same_images:
