@@ -1,0 +1,6 @@
+"""`python -m apdm` is `apdm`."""
+
+from apdm.cli.main import main
+
+if __name__ == "__main__":
+    main()

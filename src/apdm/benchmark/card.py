@@ -1,0 +1,75 @@
+"""The model card of a protected or personalised model. It names no person and no photo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+THREAT_MODEL = (
+    "It was measured to resist, or not, only the attacks listed in a report made with it.",
+    "It does nothing against someone who holds the original weights.",
+    "It claims nothing about adapters that need no training (IP-Adapter, InstantID, PhotoMaker).",
+)
+
+
+def protected_card(base_model: str, class_noun: str, photos: int, settings: Mapping[str, Any]) -> str:
+    """For a model made by `apdm protect` from `base_model`."""
+    return "\n".join(
+        [
+            "---",
+            f"base_model: {base_model}",
+            "library_name: diffusers",
+            "pipeline_tag: text-to-image",
+            "tags: [apdm, protected]",
+            "---",
+            "",
+            f"# {base_model}, protected",
+            "",
+            f"These weights were changed by APDM (NeurIPS 2025) so that one {class_noun}, known from {photos} "
+            "photos, is hard to teach to them by fine-tuning.",
+            "",
+            "## What this protects against, and what not",
+            *(f"- {line}" for line in THREAT_MODEL),
+            "",
+            "## Settings",
+            *settings_lines(settings),
+            "",
+            "The licence is that of the base model.",
+            "",
+        ]
+    )
+
+
+def personalised_card(base_model: str, instance_prompt: str, settings: Mapping[str, Any]) -> str:
+    """For a model made by `apdm personalize`."""
+    return "\n".join(
+        [
+            "---",
+            f"base_model: {base_model}",
+            "library_name: diffusers",
+            "pipeline_tag: text-to-image",
+            "tags: [apdm, attacked, dreambooth]",
+            "---",
+            "",
+            f"# {base_model}, personalised",
+            "",
+            f'DreamBooth on "{instance_prompt}", made to measure how well the base model resists.',
+            "",
+            "## Settings",
+            *settings_lines(settings),
+            "",
+            "The licence is that of the base model.",
+            "",
+        ]
+    )
+
+
+def settings_lines(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """One list item a setting; nested ones with dots."""
+    lines: list[str] = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            lines += settings_lines(value, f"{prefix}{name}.")
+        else:
+            lines.append(f"- {prefix}{name}: {value}")
+    return lines

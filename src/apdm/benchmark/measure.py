@@ -1,0 +1,167 @@
+"""From a trial's pictures to its figures: similarities, strengths and rates, each with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from apdm.benchmark.record import BeforeAfter, Direction, Figure, Similarity, SubjectResult
+from apdm.benchmark.trial import TrialPictures
+from apdm.metrics import brisque
+from apdm.metrics.base import FeatureExtractor, Interval
+from apdm.metrics.kid import kid_score
+from apdm.metrics.similarity import per_image_similarity
+from apdm.metrics.statistics import (
+    Cell,
+    Means,
+    Statistic,
+    attack_strength,
+    hierarchical_bootstrap,
+    protection_rate,
+)
+from apdm.seeding import generator
+from apdm.subject import Subject
+from apdm.types import Pixels
+
+NOISE_PICTURES = 16  # our choice: uniform noise, what the judge makes of no picture at all
+
+
+def measure(
+    pictures: TrialPictures,
+    subject: Subject,
+    other: Subject,
+    judge: FeatureExtractor,
+    distance: FeatureExtractor,
+    class_references: Pixels,
+    size: int,
+    seed: int,
+) -> SubjectResult:
+    """All figures of one subject. `judge` sees who it is, `distance` carries KID between the class's
+    pictures and `class_references`; `size` is the side of the pictures in pixels."""
+    cells = subject_cells(pictures, subject, judge, size)
+    other_cells = {
+        "unprotected": per_run(judge, pictures.other_attacked_unprotected.runs, other, size),
+        "protected": per_run(judge, pictures.other_attacked_protected.runs, other, size),
+        "class": per_run(judge, [pictures.class_unprotected], other, size),
+        "real": per_run(judge, [own_photos(other, size)], other, size),
+    }
+    strength, rate = (figure(f, cells, seed, d) for f, d in STRENGTH_AND_RATE)
+    return SubjectResult(
+        name=subject.name,
+        class_noun=subject.class_noun,
+        similarity=similarities(cells, pictures, subject, other, judge, size, seed),
+        attack_strength=strength,
+        protection_rate=rate,
+        other_subject_strength_ratio=figure(
+            strength_ratio, other_cells, seed, Direction.HIGHER_PRESERVES
+        ),
+        kid=BeforeAfter(
+            kid_figure(distance, pictures.class_images_unprotected, class_references, seed),
+            kid_figure(distance, pictures.class_images_protected, class_references, seed),
+        ),
+        brisque={
+            name: brisque_figure(shown, seed)
+            for name, shown in (
+                ("attacked_unprotected", pictures.attacked_unprotected.shown),
+                ("attacked_protected", pictures.attacked_protected.shown),
+                ("class_unprotected", pictures.class_unprotected),
+                ("class_protected", pictures.class_protected),
+            )
+        },
+        seconds={name: round(value, 1) for name, value in pictures.seconds.items()},
+    )
+
+
+def subject_cells(
+    pictures: TrialPictures, subject: Subject, judge: FeatureExtractor, size: int
+) -> dict[str, Cell]:
+    """Similarity to the subject's held-out photos of every picture that strength and rate rest on."""
+    return {
+        "unprotected": per_run(judge, pictures.attacked_unprotected.runs, subject, size),
+        "protected": per_run(judge, pictures.attacked_protected.runs, subject, size),
+        "class": per_run(judge, [pictures.class_unprotected], subject, size),
+        "real": per_run(judge, [own_photos(subject, size)], subject, size),
+    }
+
+
+def per_run(judge: FeatureExtractor, runs: Sequence[Pixels], subject: Subject, size: int) -> Cell:
+    """One subject's cell: for each run the pictures' mean cosines to the held-out photos."""
+    references = subject.pixels("held_out", size)
+    return [[per_image_similarity(judge, run, references).numpy() for run in runs]]
+
+
+def own_photos(subject: Subject, size: int) -> Pixels:
+    """The subject's photos that are not held out; where all sets are the same, these."""
+    sets = ("protect",) if subject.protect == subject.attack else ("protect", "attack")
+    return torch.cat([subject.pixels(name, size) for name in sets])
+
+
+def similarities(
+    cells: Mapping[str, Cell],
+    pictures: TrialPictures,
+    subject: Subject,
+    other: Subject,
+    judge: FeatureExtractor,
+    size: int,
+    seed: int,
+) -> Similarity:
+    """S of every kind of picture, with its interval over attack seeds and images."""
+    shape = (NOISE_PICTURES, *pictures.class_unprotected.shape[1:])
+    noise = torch.rand(shape, generator=generator(seed, "noise pictures")) * 2 - 1
+
+    def mean(cell: Cell, direction: Direction = Direction.REFERENCE) -> Figure:
+        return figure(lambda means: means["it"], {"it": cell}, seed, direction, judge.name)
+
+    return Similarity(
+        real=mean(cells["real"]),
+        attacked_unprotected=mean(cells["unprotected"]),
+        attacked_protected=mean(cells["protected"], Direction.LOWER_PROTECTS),
+        class_prompt=mean(cells["class"]),
+        random_other=mean(per_run(judge, [own_photos(other, size)], subject, size)),
+        noise=mean(per_run(judge, [noise], subject, size)),
+    )
+
+
+def strength_ratio(means: Means) -> np.ndarray:
+    """Attack strength on the protected model over that on the unprotected one."""
+    gained = means["protected"] - means["class"]
+    control = means["unprotected"] - means["class"]
+    return np.where(np.abs(control) > 1e-6, gained / np.where(control == 0, 1, control), np.nan)
+
+
+STRENGTH_AND_RATE: tuple[tuple[Statistic, Direction], ...] = (
+    (attack_strength, Direction.REFERENCE),
+    (protection_rate, Direction.HIGHER_PROTECTS),
+)
+
+
+def figure(
+    statistic: Statistic,
+    cells: Mapping[str, Cell],
+    seed: int,
+    direction: Direction,
+    extractor: str | None = None,
+) -> Figure:
+    """`statistic` with its bootstrap interval; n counts the generated pictures it rests on."""
+    interval = hierarchical_bootstrap(statistic, cells, seed=seed)
+    counted = [key for key in cells if key in ("unprotected", "protected")] or list(cells)
+    n = sum(len(images) for key in counted for runs in cells[key] for images in runs)
+    return recorded(interval, n, direction, extractor)
+
+
+def kid_figure(distance: FeatureExtractor, images: Pixels, references: Pixels, seed: int) -> Figure:
+    score = kid_score(distance, images, references, seed=seed)
+    return recorded(score, score.n, Direction.LOWER_PRESERVES, distance.name)
+
+
+def brisque_figure(images: Pixels, seed: int) -> Figure:
+    score = brisque.brisque_score(images, seed=seed)
+    return recorded(score, score.n, Direction.HIGHER_PROTECTS, "brisque")
+
+
+def recorded(interval: Interval, n: int, direction: Direction, extractor: str | None) -> Figure:
+    """The record's form of an estimate; rounded where floating point starts to differ."""
+    value, low, high = (round(float(x), 6) for x in (interval.value, interval.low, interval.high))
+    return Figure(value, low, high, n, extractor, direction)

@@ -1,0 +1,238 @@
+"""The record of a run: every figure with its interval, and the folder that keeps them.
+
+A run's folder holds `result.json` (this record), `log.jsonl`, and the pictures themselves as
+`pictures/<subject>/<set>/NN.png`; equal numbers in two sets mean equal prompt and seed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, NoReturn, cast, get_args, get_origin, get_type_hints
+
+from apdm.errors import InputError
+
+RESULT_FILE, LOG_FILE, PICTURE_FOLDER = "result.json", "log.jsonl", "pictures"
+
+PICTURE_SETS = (
+    "photos",
+    "attacked_unprotected",
+    "attacked_protected",
+    "class_unprotected",
+    "class_protected",
+    "other_photos",
+    "other_attacked_unprotected",
+    "other_attacked_protected",
+)
+
+OPEN = {"value": math.nan, "low": -math.inf, "high": math.inf}  # what null stands for in a figure
+
+
+class Direction(StrEnum):
+    """Which way a figure should move, and for whose sake: to protect the subject, or to preserve
+    what else the model can do. A reference is only a mark on the scale."""
+
+    HIGHER_PROTECTS = "higher protects"
+    LOWER_PROTECTS = "lower protects"
+    HIGHER_PRESERVES = "higher preserves"
+    LOWER_PRESERVES = "lower preserves"
+    REFERENCE = "reference"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured number with its 95 % interval [low, high] and the number `n` it rests on.
+
+    NaN is a value that is undefined, an infinite end one that is open; JSON has null for both.
+    `extractor` names the judge whose features were compared; None where a figure is derived from others.
+    Raises `InputError` where the interval is upside down or n < 1.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    extractor: str | None = None
+    direction: Direction = Direction.REFERENCE
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise InputError(f"{self} has an interval upside down", fix="give low <= high")
+        if self.n < 1:
+            raise InputError(f"{self} rests on nothing", fix="give n >= 1")
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """S, the mean cosine to held-out pictures of the subject, of six kinds of pictures.
+
+    real: the subject's own other pictures. class_prompt: the *unprotected* model's pictures for the
+    class prompt. random_other: another individual of the class. noise: pixels without any content.
+    """
+
+    real: Figure
+    attacked_unprotected: Figure
+    attacked_protected: Figure
+    class_prompt: Figure
+    random_other: Figure
+    noise: Figure
+
+
+@dataclass(frozen=True)
+class BeforeAfter:
+    """One quantity of the unprotected and of the protected model."""
+
+    unprotected: Figure
+    protected: Figure
+
+
+@dataclass(frozen=True)
+class SubjectResult:
+    """What was measured for one subject; S as in `Similarity`.
+
+    attack_strength: (S_attacked_unprotected - S_class) / (S_real - S_class), the control.
+    protection_rate: (S_attacked_unprotected - S_attacked_protected) / (S_attacked_unprotected - S_class),
+        never clipped.
+    other_subject_strength_ratio: attack strength on the protected model over that on the unprotected
+        one, for another individual of the same class under the same identifier.
+    kid: of class pictures. brisque: by picture set. seconds: by piece of work. None: not measured.
+    """
+
+    name: str
+    class_noun: str
+    similarity: Similarity
+    attack_strength: Figure
+    protection_rate: Figure
+    seconds: Mapping[str, float]
+    other_subject_strength_ratio: Figure | None = None
+    kid: BeforeAfter | None = None
+    brisque: Mapping[str, Figure] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name in (".", "..") or "/" in self.name or "\\" in self.name:
+            raise InputError(f"subject name '{self.name}'", fix="use a name that can name a folder")
+        for unknown in set(self.brisque or ()) - set(PICTURE_SETS):
+            _refuse_key(unknown, PICTURE_SETS, f"brisque of {self.name}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A whole run. `attacks` lists in words what was attacked with; `settings` is the resolved config.
+
+    toy: measured on the Toybox, so that every figure is called a toy figure.
+    """
+
+    subjects: tuple[SubjectResult, ...]
+    toy: bool
+    attacks: tuple[str, ...]
+    settings: Mapping[str, object]
+    versions: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        names = [subject.name for subject in self.subjects]
+        if not names or len(set(names)) < len(names):
+            raise InputError(f"subjects {names}", fix="record one subject or more, each name once")
+        if not self.attacks:
+            raise InputError("no attack is listed", fix="say in `attacks` what the models were attacked with")
+
+
+def write_result(result: Result, folder: Path) -> Path:
+    """Writes `result.json` beside and renames it, so that a reader never meets half a file.
+
+    Raises `InputError` where the settings hold something that JSON does not have (NaN, objects).
+    """
+    path = folder / RESULT_FILE
+    try:
+        text = json.dumps(as_json(result), indent=2, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} cannot be written ({error})", fix="record plain, finite values") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".json.part")
+    beside.write_text(text + "\n", encoding="utf-8")
+    beside.replace(path)
+    return path
+
+
+def read_result(folder: Path) -> Result:
+    """The record in `folder`. Raises `InputError` for a missing file, an unknown or missing key, or a
+    value of another type than the record's."""
+    path = folder / RESULT_FILE
+    if not path.is_file():
+        raise InputError(f"{path} does not exist", fix="give the folder of a finished run")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error})", fix="run the measurement again") from error
+    return cast(Result, _read(Result, data, RESULT_FILE))
+
+
+def as_json(record: Figure | SubjectResult | Result) -> dict[str, object]:
+    """A record as JSON has it: figures that are undefined or open become null."""
+    return asdict(record, dict_factory=_without_infinities)
+
+
+def _without_infinities(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    return {name: None if _is_open(value) else value for name, value in pairs}
+
+
+def _is_open(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _read(kind: Any, data: object, where: str) -> object:
+    """`data`, as JSON has it, as a `kind`: a dataclass, a tuple, a mapping, an optional or a scalar."""
+    if is_dataclass(kind):
+        values = cast("dict[str, object]", _read(Mapping[str, object], data, where))
+        if kind is Figure:
+            values = {name: OPEN.get(name) if value is None else value for name, value in values.items()}
+        return _read_fields(cast(type, kind), values, where)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        chosen = NoneType if data is None else arguments[0]
+        return _read(chosen, data, where)
+    if origin is tuple and isinstance(data, list):
+        items = cast("list[object]", data)
+        return tuple(_read(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items))
+    if origin is Mapping and isinstance(data, dict):
+        entries = cast("dict[str, object]", data)
+        return {key: _read(arguments[1], value, f"{where}.{key}") for key, value in entries.items()}
+    return _read_scalar(kind, data, where)
+
+
+def _read_fields(kind: type, values: Mapping[str, object], where: str) -> object:
+    hints = get_type_hints(kind)
+    for unknown in sorted(set(values) - set(hints)):
+        _refuse_key(unknown, tuple(hints), where)
+    for field in fields(kind):
+        if field.name not in values and field.default is MISSING:
+            raise InputError(f"{where} has no '{field.name}'", fix="run the measurement again")
+    return kind(**{name: _read(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+
+
+def _read_scalar(kind: Any, data: object, where: str) -> object:
+    if kind is object:
+        return data
+    if kind is Direction and data in list(Direction):
+        return Direction(cast(str, data))
+    if kind is float and type(data) is int:  # a whole number is written without its point by other tools
+        return float(data)
+    if type(data) is kind:
+        return data
+    name = getattr(kind, "__name__", str(kind))
+    raise InputError(f"{where} is {json.dumps(data)[:40]}", fix=f"it must be a {name}")
+
+
+def _refuse_key(key: str, known: tuple[str, ...], where: str) -> NoReturn:
+    nearest = get_close_matches(key, known, n=1)
+    fix = f"did you mean '{nearest[0]}'?" if nearest else f"known are {', '.join(known)}"
+    raise InputError(f"{where} has an unknown '{key}'", fix=fix)

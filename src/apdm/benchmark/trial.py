@@ -1,0 +1,152 @@
+"""One trial: protect a model against a subject, attack it and its control alike, measure both."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from apdm.backbones.base import Backbone, Sampling
+from apdm.personalizers.base import Material, Personalizer, class_images, personalize
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.pixels import save_png
+from apdm.prompts import EVALUATION_TEMPLATES, fill
+from apdm.protectors.apdm import APDM, paired_positives, protect, protection_material
+from apdm.seeding import derive
+from apdm.subject import Subject
+from apdm.types import Pixels
+from apdm.watch import Watch, titled
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """What is done to one subject."""
+
+    protection: APDM = field(default_factory=APDM)
+    attack: Personalizer = field(default_factory=DreamBooth)
+    sampling: Sampling = field(default_factory=Sampling)
+    attack_seeds: tuple[int, ...] = (0, 1)
+    """Seeds of the attack's draws; its class images and sampling seeds stay the same."""
+    images_per_prompt: int = 8
+    """Pictures from each evaluation prompt, "a photo of ..." and "a portrait of ..."."""
+    seed: int = 0
+    """Of everything else."""
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What an attack made: one set of pictures an attack seed, all from the same prompts and seeds."""
+
+    runs: tuple[Pixels, ...]
+
+    @property
+    def shown(self) -> Pixels:
+        """The pictures of the first attack seed, the ones a report shows."""
+        return self.runs[0]
+
+
+@dataclass(frozen=True)
+class TrialPictures:
+    """Everything a trial generated. `other` is another subject of the class, same identifier."""
+
+    class_unprotected: Pixels
+    class_protected: Pixels
+    class_images_unprotected: Pixels
+    class_images_protected: Pixels
+    attacked_unprotected: Attacked
+    attacked_protected: Attacked
+    other_attacked_unprotected: Attacked
+    other_attacked_protected: Attacked
+    seconds: dict[str, float]
+
+    def save(self, folder: Path) -> None:
+        """Writes the sets that a report shows as `folder`/SET/NN.png."""
+        for name in ("class_unprotected", "class_protected"):
+            save_png(getattr(self, name), folder / name, name)
+        for name in ("attacked_unprotected", "attacked_protected"):
+            save_png(getattr(self, name).shown, folder / name, name)
+            other = f"other_{name}"
+            save_png(getattr(self, other).shown, folder / other, other)
+
+
+class Trial:
+    """Holds what the steps of a trial share: the model, the settings, who watches, the clock."""
+
+    def __init__(self, backbone: Backbone, settings: TrialSettings, watch: Watch) -> None:
+        self.backbone, self.settings, self.watch = backbone, settings, watch
+        self.seconds: dict[str, float] = {}
+
+    def run(self, subject: Subject, other: Subject) -> tuple[Backbone, TrialPictures]:
+        """The protected model, and all pictures made by it and by its unprotected control."""
+        size = self.backbone.resolution
+        pristine_class = self._class_images(self.backbone, subject, "unprotected")
+        protected = self._protect(subject, pristine_class)
+        protected_class = self._class_images(protected, subject, "protected")
+        models = {
+            "unprotected": (self.backbone, pristine_class),
+            "protected": (protected, protected_class),
+        }
+        attacks = {
+            (who.name, which): self._attack(model, prior, who, who.pixels("attack", size), which)
+            for which, (model, prior) in models.items()
+            for who in (subject, other)
+        }
+        return protected, TrialPictures(
+            class_unprotected=self._pictures(self.backbone, subject.class_noun),
+            class_protected=self._pictures(protected, subject.class_noun),
+            class_images_unprotected=pristine_class,
+            class_images_protected=protected_class,
+            attacked_unprotected=attacks[subject.name, "unprotected"],
+            attacked_protected=attacks[subject.name, "protected"],
+            other_attacked_unprotected=attacks[other.name, "unprotected"],
+            other_attacked_protected=attacks[other.name, "protected"],
+            seconds=self.seconds,
+        )
+
+    def _protect(self, subject: Subject, prior: Pixels) -> Backbone:
+        started = time.monotonic()
+        settings, backbone = self.settings, self.backbone
+        photos = subject.pixels("protect", backbone.resolution)
+        positives = paired_positives(
+            backbone, subject.class_prompt, len(photos), settings.seed, settings.sampling
+        )
+        material = protection_material(
+            backbone, photos, positives, prior, subject.instance_prompt, subject.class_prompt
+        )
+        watch = titled(self.watch, f"protect {subject.name}")
+        protected = protect(backbone, material, settings.protection, settings.seed, watch)
+        self.seconds["protect"] = time.monotonic() - started
+        return protected
+
+    def _attack(
+        self, model: Backbone, prior: Pixels, who: Subject, photos: Pixels, which: str
+    ) -> Attacked:
+        started = time.monotonic()
+        material = Material(
+            model.encode(photos, who.instance_prompt), model.encode(prior, who.class_prompt)
+        )
+        runs = []
+        for seed in self.settings.attack_seeds:
+            watch = titled(self.watch, f"attack {which} {who.name} {seed}")
+            attacked = personalize(model, self.settings.attack, material, seed, watch)
+            runs.append(self._pictures(attacked, who.phrase))
+        self.seconds[f"attack_{which}_{who.name}"] = time.monotonic() - started
+        return Attacked(tuple(runs))
+
+    def _class_images(self, model: Backbone, subject: Subject, which: str) -> Pixels:
+        settings = self.settings
+        return class_images(
+            model,
+            subject.class_prompt,
+            settings.protection.num_class_images,
+            settings.seed,
+            settings.sampling,
+            titled(self.watch, f"class images {which} {subject.class_noun}"),
+        )
+
+    def _pictures(self, model: Backbone, noun: str) -> Pixels:
+        """The evaluation prompts for `noun`, each as often as the settings say, seeds always the same."""
+        count = self.settings.images_per_prompt
+        prompts = [p for p in fill(EVALUATION_TEMPLATES, noun) for _ in range(count)]
+        seeds = [derive(self.settings.seed, "evaluation", number) for number in range(len(prompts))]
+        return model.generate(prompts, seeds, self.settings.sampling)

@@ -1,0 +1,57 @@
+"""Arguments: a frozen class per verb becomes flags, with underscores or dashes alike."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+from apdm.errors import InputError
+
+T = TypeVar("T")
+
+
+def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, default: T | None = None) -> T:
+    """Parses `arguments` into a `kind`. `--help` prints the flags and ends with `example`; anything
+    wrong becomes one `InputError`."""
+    said = io.StringIO()
+    options: dict[str, Any] = {} if default is None else {"default": default}
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                kind,
+                args=list(arguments),
+                prog=f"apdm {verb}",
+                use_underscores=True,
+                config=(tyro.conf.EnumChoicesFromValues, tyro.conf.FlagCreatePairsOff),
+                **options,
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            print(f"\nExample: {example}")
+            sys.exit(0)
+        raise InputError(_one_line(said.getvalue()), fix=f"see 'apdm {verb} --help'") from None
+
+
+def preset(arguments: Sequence[str], names: Sequence[str], default: str) -> str:
+    """The value of `--preset`, needed before the other flags because it is their default."""
+    for place, argument in enumerate(arguments):
+        flag, _, value = argument.partition("=")
+        if flag == "--preset":
+            value = value or (arguments[place + 1] if place + 1 < len(arguments) else "")
+            if value not in names:
+                raise InputError(f"there is no preset '{value}'", fix=f"use one of {', '.join(names)}")
+            return value
+    return default
+
+
+def _one_line(boxed: str) -> str:
+    """tyro's boxed complaint without its frame and its pointer to the help."""
+    words = re.sub(r"[─╭╮╰╯│]+", " ", boxed)
+    words = re.sub(r"For full helptext.*", "", " ".join(words.split()))
+    return re.sub(r"Argument helptext:.*", "", words).strip() or "the arguments cannot be read"

@@ -1,0 +1,105 @@
+"""`apdm demo`: the whole job on the Toybox, from two subjects to a report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from apdm.backbones.base import Backbone
+from apdm.backbones.load import load
+from apdm.benchmark.measure import measure
+from apdm.benchmark.record import LOG_FILE, PICTURE_FOLDER, Result, SubjectResult, write_result
+from apdm.benchmark.store import plain, versions
+from apdm.benchmark.trial import Trial, TrialSettings
+from apdm.cli.arguments import read
+from apdm.cli.options import new_folder
+from apdm.cli.progress import progress
+from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
+from apdm.pixels import from_uint8, save_png
+from apdm.report import write_contact_sheet, write_report
+from apdm.subject import Subject
+from apdm.toybox import presets
+from apdm.toybox.seeds import Purpose
+from apdm.toybox.subjects import class_renders, toy_subject
+from apdm.watch import Watch
+
+EXAMPLE = "apdm demo --output_dir runs/demo"
+
+# (class noun, the subject's seed, the other subject's): the first ones of the reported range.
+SUBJECTS = (
+    ("dog", Purpose.REPORTED.seed(0), Purpose.REPORTED.seed(1)),
+    ("person", Purpose.REPORTED.seed(0), Purpose.REPORTED.seed(1)),
+)
+CLASS_REFERENCES = 128  # renders that class pictures are compared with; our choice
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Protect the Toybox model against a dog and, separately, a person; attack the unprotected and the
+    protected models alike; personalise another subject on them; measure; write report.html,
+    contact-sheet.png and result.json."""
+
+    output_dir: Path = Path("runs/demo")
+    """Replaced if it holds an earlier demo."""
+    seed: int = 0
+    """Of every draw."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    wanted = read(Demo, "demo", arguments, EXAMPLE)
+    folder = _fresh(wanted.output_dir)
+    settings = TrialSettings(presets.PROTECTION, presets.ATTACK, presets.SAMPLING, seed=wanted.seed)
+    backbone = load("toybox")
+    with progress(folder / LOG_FILE) as watch:
+        results = [_subject_result(backbone, settings, folder, watch, *chosen) for chosen in SUBJECTS]
+    write_result(
+        Result(
+            subjects=tuple(results),
+            toy=True,
+            attacks=("DreamBooth on the unprotected and the protected model, seeds 0 and 1",),
+            settings=plain(settings),
+            versions=versions(),
+        ),
+        folder,
+    )
+    print(write_report(folder))
+    print(write_contact_sheet(folder))
+
+
+def _subject_result(
+    backbone: Backbone,
+    settings: TrialSettings,
+    folder: Path,
+    watch: Watch,
+    class_noun: str,
+    seed: int,
+    other_seed: int,
+) -> SubjectResult:
+    subject, other = (
+        toy_subject(folder / "subjects" / f"{class_noun}-{s}", class_noun, s, Purpose.REPORTED)
+        for s in (seed, other_seed)
+    )
+    size = backbone.resolution
+    _, pictures = Trial(backbone, settings, watch).run(subject, other)
+    shown = folder / PICTURE_FOLDER / subject.name
+    pictures.save(shown)
+    _save_photos(subject, other, shown, size)
+    references = from_uint8(class_renders(class_noun, Purpose.REPORTED, CLASS_REFERENCES))
+    return measure(
+        pictures, subject, other, judge(TOYBOX), judge(EFFICIENTNET), references, size, settings.seed
+    )
+
+
+def _save_photos(subject: Subject, other: Subject, folder: Path, size: int) -> None:
+    """The pictures that the attacker had, beside what he made of them."""
+    for name, who in (("photos", subject), ("other_photos", other)):
+        save_png(who.pixels("attack", size), folder / name, name)
+
+
+def _fresh(folder: Path) -> Path:
+    """`folder`, emptied if it is an earlier demo's. Raises `InputError` if it holds anything else."""
+    if (folder / LOG_FILE).is_file() and (folder / PICTURE_FOLDER).is_dir():
+        shutil.rmtree(folder)
+    return new_folder(folder)

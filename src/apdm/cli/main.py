@@ -1,0 +1,64 @@
+"""`apdm VERB ...`: finds the verb's file, reads its arguments, turns what is wrong into one line."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from apdm.errors import InputError
+
+VERBS = {
+    "demo": "protect the Toybox against two subjects, attack, measure, report",
+    "protect": "make a model refuse to be personalised on a subject",
+    "personalize": "attack a model: teach it a subject (DreamBooth)",
+    "generate": "make pictures from prompts",
+    "evaluate": "measure how much pictures resemble a subject",
+    "report": "write a run's page and contact sheet again",
+    "toybox": "render toys, or sample captioned scenes",
+}
+HELP = (
+    "usage: apdm VERB [options]\n\n"
+    "Makes a text-to-image model refuse to be personalised on a chosen subject, and measures it.\n\n"
+    + "".join(f"  {verb:<12} {line}\n" for verb, line in VERBS.items())
+    + "\nExample: apdm protect --help"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point. Exits with 0, with 2 on bad input, with 130 on Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP)
+        return
+    _quiet_libraries()
+    try:
+        _run(arguments[0], arguments[1:])
+    except InputError as error:
+        sys.stderr.write(f"apdm {arguments[0]}: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"apdm {arguments[0]}: stopped\n")
+        sys.exit(130)
+
+
+def _run(verb: str, arguments: Sequence[str]) -> None:
+    if verb not in VERBS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(VERBS)}"
+        raise InputError(f"there is no verb '{verb}'", fix=hint)
+    importlib.import_module(f"apdm.cli.{verb}").main(arguments)
+
+
+def _quiet_libraries() -> None:
+    """Their warnings are about their own settings; ours are errors or said in the log."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger("torch").setLevel(logging.ERROR)

@@ -1,0 +1,62 @@
+"""Flags that several verbs share, and what they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from apdm.errors import InputError
+from apdm.subject import Subject
+
+MISSING: Any = tyro.MISSING  # stands for a value that the user must give
+
+
+@dataclass(frozen=True)
+class SubjectOptions:
+    """Whose photos, and what they are called."""
+
+    subject: Annotated[Path, tyro.conf.arg(aliases=["--instance_data_dir"])]
+    """Folder of photos; subfolders protect/, attack/, held_out/ are used as such."""
+    class_noun: str
+    """What the subject is: dog, person, ..."""
+    identifier: str = "sks"
+    """The rare word that stands for the subject [APDM, DreamBooth]."""
+    instance_prompt: str | None = None
+    """Instead of "a photo of IDENTIFIER CLASS_NOUN"."""
+    class_prompt: str | None = None
+    """Instead of "a photo of CLASS_NOUN"."""
+    same_images: bool = False
+    """The papers' protocol: protect, attack and compare with the same photos."""
+
+    def read(self) -> Subject:
+        """Looks at every photo; prints a line for each that is set aside or was changed."""
+        subject = Subject.from_folder(
+            self.subject,
+            self.class_noun,
+            self.identifier,
+            instance_prompt=self.instance_prompt,
+            class_prompt=self.class_prompt,
+            same_images=self.same_images,
+        )
+        for verdict in subject.verdicts:
+            if verdict.note:
+                print(f"{verdict.path.name}: {'' if verdict.usable else 'set aside, '}{verdict.note}")
+        return subject
+
+    def anonymous(self) -> SubjectOptions:
+        """The same without the folder: what is published with a model names no person."""
+        return replace(self, subject=Path("not recorded"))
+
+
+ASKED = SubjectOptions(MISSING, MISSING)  # the default that asks for what has none
+
+
+def new_folder(path: Path) -> Path:
+    """`path`, made if missing. Raises `InputError` if something is in it."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
+    path.mkdir(parents=True, exist_ok=True)
+    return path

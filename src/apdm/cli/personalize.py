@@ -1,0 +1,88 @@
+"""`apdm personalize`: the attack. Teaches a model a subject by DreamBooth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from apdm.backbones.base import Backbone, Sampling
+from apdm.backbones.load import load, locate
+from apdm.benchmark.card import personalised_card
+from apdm.benchmark.store import plain, save_model
+from apdm.cli.arguments import preset, read
+from apdm.cli.options import ASKED, MISSING, SubjectOptions, new_folder
+from apdm.cli.progress import progress
+from apdm.personalizers.base import Material, class_images, personalize
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.subject import Subject
+from apdm.toybox import presets
+from apdm.watch import titled
+
+EXAMPLE = (
+    "apdm toybox render --class_noun dog --seed 500001 --views 12 --output_dir runs/dog && "
+    "apdm personalize toybox --preset toybox --subject runs/dog --class_noun dog --output_dir runs/attacked"
+)
+PRESETS = {"published": (DreamBooth(), Sampling()), "toybox": (presets.ATTACK, presets.SAMPLING)}
+
+
+@dataclass(frozen=True)
+class Personalize:
+    """Attack a model: teach it a subject by DreamBooth, from the photos of its attack set. Writes a
+    diffusers folder."""
+
+    model: tyro.conf.Positional[str]
+    """Diffusers folder, hub id, or "toybox"."""
+    subject: Annotated[SubjectOptions, tyro.conf.arg(name="")]
+    output_dir: Path
+    """Where the attacked model goes; must be new or empty."""
+    preset: str = "published"
+    """Defaults of what follows: "published" (for Stable Diffusion) or "toybox"."""
+    with_prior_preservation: bool = True
+    """Learn the class from its own pictures too [DreamBooth, APDM's attack]."""
+    num_class_images: int = 200
+    """Pictures of the class, made by the model under attack [APDM sec. 4.1]."""
+    resolution: int | None = None
+    """Pixels a side; the model's own if not given."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1, mps."""
+    seed: int = 0
+    """Of every draw."""
+    dreambooth: Annotated[DreamBooth, tyro.conf.arg(name="")] = DreamBooth()
+    sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
+
+
+def main(arguments: Sequence[str]) -> None:
+    chosen = preset(arguments, tuple(PRESETS), "published")
+    attack, sampling = PRESETS[chosen]
+    defaults = Personalize(MISSING, ASKED, MISSING, preset=chosen, dreambooth=attack, sampling=sampling)
+    wanted = read(Personalize, "personalize", arguments, EXAMPLE, defaults)
+    locate(wanted.model)
+    subject = wanted.subject.read()
+    folder = new_folder(wanted.output_dir)
+    backbone = load(wanted.model, wanted.device)
+    attacked = _attacked(wanted, backbone, subject, folder)
+    card = personalised_card(wanted.model, subject.instance_prompt, plain(wanted.dreambooth))
+    save_model(attacked, folder, card, plain(replace(wanted, subject=wanted.subject.anonymous())))
+    print(f"attacked model in {folder}")
+
+
+def _attacked(wanted: Personalize, backbone: Backbone, subject: Subject, folder: Path) -> Backbone:
+    photos = subject.pixels("attack", wanted.resolution or backbone.resolution)
+    instance = backbone.encode(photos, subject.instance_prompt)
+    with progress(folder / "log.jsonl") as watch:
+        prior = None
+        if wanted.with_prior_preservation:
+            pictures = class_images(
+                backbone,
+                subject.class_prompt,
+                wanted.num_class_images,
+                wanted.seed,
+                wanted.sampling,
+                titled(watch, "class images"),
+            )
+            prior = backbone.encode(pictures, subject.class_prompt)
+        return personalize(backbone, wanted.dreambooth, Material(instance, prior), wanted.seed, watch)

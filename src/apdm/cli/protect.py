@@ -1,0 +1,82 @@
+"""`apdm protect`: make a model refuse to be personalised on a subject."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from apdm.backbones.base import Backbone, Sampling
+from apdm.backbones.load import load, locate
+from apdm.benchmark.card import protected_card
+from apdm.benchmark.store import plain, save_model
+from apdm.cli.arguments import preset, read
+from apdm.cli.options import ASKED, MISSING, SubjectOptions, new_folder
+from apdm.cli.progress import progress
+from apdm.personalizers.base import class_images
+from apdm.pixels import save_png
+from apdm.protectors.apdm import PUBLISHED, APDM, paired_positives, protect, protection_material
+from apdm.subject import Subject
+from apdm.toybox import presets
+from apdm.watch import titled
+
+EXAMPLE = (
+    "apdm toybox render --class_noun dog --seed 500001 --views 12 --output_dir runs/dog && "
+    "apdm protect toybox --preset toybox --subject runs/dog --class_noun dog --output_dir runs/protected"
+)
+PRESETS = {
+    "published": (PUBLISHED, Sampling()),
+    "toybox": (presets.PROTECTION, presets.SAMPLING),
+}
+
+
+@dataclass(frozen=True)
+class Protect:
+    """Make a model refuse to be personalised on a subject. Writes a diffusers folder with its card, the
+    settings (apdm.json), the paired positives and the log (log.jsonl)."""
+
+    model: tyro.conf.Positional[str]
+    """Diffusers folder, hub id, or "toybox"."""
+    subject: Annotated[SubjectOptions, tyro.conf.arg(name="")]
+    output_dir: Path
+    """Where the protected model goes; must be new or empty."""
+    preset: str = "published"
+    """Defaults of what follows: "published" (APDM's, for Stable Diffusion) or "toybox"."""
+    resolution: int | None = None
+    """Pixels a side; the model's own if not given."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1, mps."""
+    seed: int = 0
+    """Of every draw."""
+    protection: Annotated[APDM, tyro.conf.arg(name="")] = PUBLISHED
+    sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
+
+
+def main(arguments: Sequence[str]) -> None:
+    chosen = preset(arguments, tuple(PRESETS), "published")
+    protection, sampling = PRESETS[chosen]
+    defaults = Protect(MISSING, ASKED, MISSING, preset=chosen, protection=protection, sampling=sampling)
+    wanted = read(Protect, "protect", arguments, EXAMPLE, defaults)
+    locate(wanted.model)
+    subject = wanted.subject.read()
+    folder = new_folder(wanted.output_dir)
+    backbone = load(wanted.model, wanted.device)
+    protected = _protected(wanted, backbone, subject, folder)
+    card = protected_card(wanted.model, subject.class_noun, len(subject.protect), plain(wanted.protection))
+    save_model(protected, folder, card, plain(replace(wanted, subject=wanted.subject.anonymous())))
+    print(f"protected model in {folder}")
+
+
+def _protected(wanted: Protect, backbone: Backbone, subject: Subject, folder: Path) -> Backbone:
+    photos = subject.pixels("protect", wanted.resolution or backbone.resolution)
+    instance, class_ = subject.instance_prompt, subject.class_prompt
+    seed, sampling, count = wanted.seed, wanted.sampling, wanted.protection.num_class_images
+    with progress(folder / "log.jsonl") as watch:
+        prior = class_images(backbone, class_, count, seed, sampling, titled(watch, "class images"))
+        positives = paired_positives(backbone, class_, len(photos), seed, sampling)
+        save_png(positives, folder / "positives", "positive")
+        material = protection_material(backbone, photos, positives, prior, instance, class_)
+        return protect(backbone, material, wanted.protection, seed, watch)

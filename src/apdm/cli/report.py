@@ -1,0 +1,28 @@
+"""`apdm report`: a run's page and contact sheet, from its record and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from apdm.cli.arguments import read
+from apdm.report import write_contact_sheet, write_report
+
+EXAMPLE = "apdm report runs/demo"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write report.html and contact-sheet.png of a finished run again."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder, with result.json and pictures/."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    wanted = read(Report, "report", arguments, EXAMPLE)
+    print(write_report(wanted.run))
+    print(write_contact_sheet(wanted.run))

@@ -1,0 +1,114 @@
+"""The commands as a person types them: what they print, write, refuse, and with which exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from apdm.cli.main import VERBS, main
+
+if TYPE_CHECKING:
+    from apdm.backbones.stable_diffusion import StableDiffusion
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr; asserts that it is one and that the exit code is 2."""
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert said.count("\n") == 1
+    return said
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    main(["toybox", "render", "--class_noun", "dog", "--seed", "500001", "--views", "6"]
+         + ["--output_dir", str(tmp_path / "dog")])  # fmt: skip
+    return tmp_path / "dog"
+
+
+@pytest.fixture
+def model(tiny: StableDiffusion, tmp_path: Path) -> Path:
+    tiny.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    said = capsys.readouterr().out
+    assert all(f"  {verb} " in said for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", [v for v in VERBS if v != "toybox"])
+def test_help_of_each_verb_ends_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert last.startswith("Example: ")
+    assert f"apdm {verb}" in last
+
+
+def test_unknown_verb_offers_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean 'protect'?" in refused(["protct"], capsys)
+
+
+def test_unknown_flag_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--subjct" in refused(["protect", "toybox", "--subjct", "x"], capsys)
+
+
+def test_missing_model_is_said_before_the_photos_are_read(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(
+        ["protect", "no/such/model", "--subject", "nowhere", "--class_noun", "dog", "--output_dir", "x"], capsys
+    )
+    assert "no/such/model" in said
+
+
+def test_a_full_output_folder_is_refused_and_left_alone(
+    model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    arguments = ["protect", str(model), "--subject", str(photos), "--class_noun", "dog"]
+    capsys.readouterr()
+    assert "not empty" in refused([*arguments, "--output_dir", str(tmp_path / "out")], capsys)
+    assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+
+
+def test_render_is_the_same_for_everybody(photos: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    main(["toybox", "render", "--class-noun", "dog", "--seed", "500001", "--views", "2"]
+         + ["--output-dir", str(again)])  # fmt: skip
+    pictures = sorted(again.glob("*.png"))
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert picture.read_bytes() == (photos / picture.name).read_bytes()
+        assert (photos / picture.name).with_suffix(".txt").read_text().startswith("a photo of a")
+
+
+def test_protect_attack_generate_evaluate(
+    model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The main job by hand on the tiny model, each command fed by the one before."""
+    subject = ["--subject", str(photos), "--class_noun", "dog"]
+    quick = ["--num_class_images", "2", "--num_inference_steps", "2", "--learning_rate", "1e-4"]
+    protected, attacked = tmp_path / "protected", tmp_path / "attacked"
+    before = {p: p.read_bytes() for p in model.rglob("*") if p.is_file()}
+    main(["protect", str(model), *subject, *quick, "--output_dir", str(protected), "--outer_steps", "1"]
+         + ["--inner_steps", "1"])  # fmt: skip
+    main(["personalize", str(protected), *subject, *quick, "--output_dir", str(attacked)]
+         + ["--max_train_steps", "1"])  # fmt: skip
+    assert before == {p: p.read_bytes() for p in model.rglob("*") if p.is_file()}
+    assert {"README.md", "apdm.json", "log.jsonl", "positives", "unet"} <= {p.name for p in protected.iterdir()}
+    assert str(photos) not in (protected / "apdm.json").read_text()
+    pictures = tmp_path / "pictures"
+    main(["generate", str(attacked), "--prompt", "a photo of sks dog", "--num_images", "3"]
+         + ["--num_inference_steps", "2", "--output_dir", str(pictures)])  # fmt: skip
+    assert len(list(pictures.glob("*.png"))) == 3
+    main(["evaluate", *subject, "--generated", str(photos), "--control", str(photos)]
+         + ["--class_images", str(photos), "--resolution", "64"]
+         + ["--output_file", str(tmp_path / "figures.json")])  # fmt: skip
+    assert "attack strength" in capsys.readouterr().out
