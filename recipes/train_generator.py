@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
-from train_vae import pixels
-from training import Training
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from apdm.backbones.tokenizer import word_tokenizer
 from apdm.seeding import generator
 from apdm.toybox import captions
 from apdm.toybox.identity import stream
+from train_vae import pixels
+from training import Training
 
 WIDTH = 128
 MAX_TOKENS = 32
@@ -127,7 +127,7 @@ def main() -> None:
     stored = np.load(cache)
     mean, deviation = torch.from_numpy(stored["mean"]), torch.from_numpy(stored["deviation"])
 
-    padding = dict(padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
+    padding = {"padding": "max_length", "truncation": True, "max_length": MAX_TOKENS, "return_tensors": "pt"}
     ids = words(said, **padding).input_ids
     empty = words([""], **padding).input_ids
     noise_schedule = scheduler()
@@ -151,7 +151,9 @@ def main() -> None:
         weight = (SNR_CEILING / snr[t]).clamp(max=1.0)
         return ((predicted - noise).square().mean(dim=(1, 2, 3)) * weight).mean()
 
-    training = Training(model, args.work_dir / "generator.safetensors", args.learning_rate, args.steps, ema=0.9995)
+    training = Training(
+        model, args.work_dir / "generator.safetensors", args.learning_rate, args.steps, ema=0.9995
+    )
     training.run(loss)
     training.use_average()
     restore_unused_rows(model.text_encoder.get_input_embeddings(), ids.unique())

@@ -19,14 +19,14 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn import functional as F
-from train_vae import pixels
-from training import Training
 from transformers import ViTConfig, ViTModel
 
 from apdm.seeding import generator
 from apdm.toybox import world
 from apdm.toybox.identity import CLASS_NOUNS, identity, stream
 from apdm.toybox.seeds import Purpose
+from train_vae import pixels
+from training import Training
 
 VIEWS = 6
 TOYS = 1200  # a class, for training
@@ -73,7 +73,9 @@ def render_toys(work_dir: Path) -> dict[str, np.ndarray]:
         seeds = {c: [Purpose.JUDGES.seed(i) for i in range(TOYS)] for c in CLASS_NOUNS}
         tests = {c: [Purpose.JUDGES.seed(TEST_OFFSET + i) for i in range(TEST_TOYS)] for c in CLASS_NOUNS}
         with Pool() as pool:
-            sets = {c: np.stack(pool.map(views, [(c, s) for s in seeds[c]], chunksize=20)) for c in CLASS_NOUNS}
+            sets = {
+                c: np.stack(pool.map(views, [(c, s) for s in seeds[c]], chunksize=20)) for c in CLASS_NOUNS
+            }
             for c in CLASS_NOUNS:
                 sets[f"{c} test"] = np.stack(pool.map(views, [(c, s) for s in tests[c]], chunksize=20))
         np.savez(cache, **sets)
@@ -117,7 +119,10 @@ def measure(model: nn.Module, tests: dict[str, np.ndarray], vae: AutoencoderKL) 
         with torch.no_grad():
             clean = torch.cat([embed(model, piece) for piece in flat.split(100)])
             again = torch.cat(
-                [embed(model, vae.decode(vae.encode(p).latent_dist.mean).sample.clamp(-1, 1)) for p in flat.split(100)]
+                [
+                    embed(model, vae.decode(vae.encode(p).latent_dist.mean).sample.clamp(-1, 1))
+                    for p in flat.split(100)
+                ]
             )
         owner = torch.arange(len(pictures)).repeat_interleave(VIEWS)
         same = (owner[:, None] == owner) & ~torch.eye(len(owner), dtype=torch.bool)

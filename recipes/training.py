@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +57,8 @@ class Training:
             if self.step % 100 == 0:
                 recent = sum(self.losses[-100:]) / len(self.losses[-100:])
                 note = report(self.step) if report else ""
-                print(f"{self.path.stem} {self.step}/{self.steps} loss {recent:.4f} {(now - started):.0f}s {note}", flush=True)
+                place = f"{self.path.stem} {self.step}/{self.steps}"
+                print(f"{place} loss {recent:.4f} {now - started:.0f} s {note}", flush=True)
             if now - saved > CHECKPOINT_SECONDS or self.step == self.steps:
                 self.seconds += now - started
                 self._save()
@@ -89,7 +89,7 @@ class Training:
         beside = self.path.with_suffix(".tmp")
         tensors = {name: t.contiguous() for name, t in tensors.items()}
         save_file(tensors, beside, metadata={"about": json.dumps(about)})
-        os.replace(beside, self.path)
+        beside.replace(self.path)
 
     def _load(self) -> None:
         from safetensors import safe_open
@@ -105,7 +105,9 @@ class Training:
                 self.average[name].copy_(tensors[f"average.{name}"])
                 self.optimizer.state[p] = {
                     "step": torch.tensor(float(self.step)),
-                    "exp_avg": tensors[f"first.{name}"].clone(memory_format=torch.preserve_format).reshape(p.shape),
+                    "exp_avg": tensors[f"first.{name}"]
+                    .clone(memory_format=torch.preserve_format)
+                    .reshape(p.shape),
                     "exp_avg_sq": tensors[f"second.{name}"].clone().reshape(p.shape),
                 }
         for moment in ("exp_avg", "exp_avg_sq"):  # the fused kernel wants the parameter's strides

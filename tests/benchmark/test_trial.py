@@ -47,7 +47,9 @@ def test_every_set_is_made_and_the_model_is_untouched(made: tuple[TrialPictures,
     assert not torch.equal(pictures.class_unprotected, pictures.class_protected)
 
 
-def test_the_control_is_the_same_attack_on_the_other_model(made: tuple[TrialPictures, bool, list[str]]) -> None:
+def test_the_control_is_the_same_attack_on_the_other_model(
+    made: tuple[TrialPictures, bool, list[str]],
+) -> None:
     pictures, _, tasks = made
     attacks = dict.fromkeys(task for task in tasks if task.startswith("attack"))
     assert list(attacks) == [

@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from apdm.backbones.stable_diffusion import StableDiffusion
 
 
-def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+def run(*arguments: str | Path) -> None:
+    main([str(argument) for argument in arguments])
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     """The one line on stderr; asserts that it is one and that the exit code is 2."""
+    capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
-        main(arguments)
+        run(*arguments)
     said = capsys.readouterr().err
     assert stop.value.code == 2
     assert said.count("\n") == 1
@@ -25,9 +30,9 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    main(["toybox", "render", "--class_noun", "dog", "--seed", "500001", "--views", "6"]
-         + ["--output_dir", str(tmp_path / "dog")])  # fmt: skip
-    return tmp_path / "dog"
+    folder = tmp_path / "dog"
+    run("toybox", "render", "--class_noun", "dog", "--seed", "500001", "--views", "6", "--output_dir", folder)
+    return folder
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def model(tiny: StableDiffusion, tmp_path: Path) -> Path:
 
 
 def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
-    main([])
+    run()
     said = capsys.readouterr().out
     assert all(f"  {verb} " in said for verb in VERBS)
 
@@ -45,7 +50,7 @@ def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("verb", [v for v in VERBS if v != "toybox"])
 def test_help_of_each_verb_ends_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        main([verb, "--help"])
+        run(verb, "--help")
     assert stop.value.code == 0
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert last.startswith("Example: ")
@@ -53,35 +58,32 @@ def test_help_of_each_verb_ends_with_an_example(verb: str, capsys: pytest.Captur
 
 
 def test_unknown_verb_offers_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "did you mean 'protect'?" in refused(["protct"], capsys)
+    assert "did you mean 'protect'?" in refused(capsys, "protct")
 
 
 def test_unknown_flag_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--subjct" in refused(["protect", "toybox", "--subjct", "x"], capsys)
+    assert "--subjct" in refused(capsys, "protect", "toybox", "--subjct", "x")
 
 
 def test_missing_model_is_said_before_the_photos_are_read(capsys: pytest.CaptureFixture[str]) -> None:
-    said = refused(
-        ["protect", "no/such/model", "--subject", "nowhere", "--class_noun", "dog", "--output_dir", "x"], capsys
-    )
-    assert "no/such/model" in said
+    rest = ("--subject", "nowhere", "--class_noun", "dog", "--output_dir", "x")
+    assert "no/such/model" in refused(capsys, "protect", "no/such/model", *rest)
 
 
 def test_a_full_output_folder_is_refused_and_left_alone(
     model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "mine.txt").write_text("mine")
-    arguments = ["protect", str(model), "--subject", str(photos), "--class_noun", "dog"]
-    capsys.readouterr()
-    assert "not empty" in refused([*arguments, "--output_dir", str(tmp_path / "out")], capsys)
-    assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("mine")
+    rest = ("--subject", photos, "--class_noun", "dog", "--output_dir", out)
+    assert "not empty" in refused(capsys, "protect", model, *rest)
+    assert (out / "mine.txt").read_text() == "mine"
 
 
 def test_render_is_the_same_for_everybody(photos: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
-    main(["toybox", "render", "--class-noun", "dog", "--seed", "500001", "--views", "2"]
-         + ["--output-dir", str(again)])  # fmt: skip
+    run("toybox", "render", "--class-noun", "dog", "--seed", "500001", "--views", "2", "--output-dir", again)
     pictures = sorted(again.glob("*.png"))
     assert len(pictures) == 2
     for picture in pictures:
@@ -93,22 +95,22 @@ def test_protect_attack_generate_evaluate(
     model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The main job by hand on the tiny model, each command fed by the one before."""
-    subject = ["--subject", str(photos), "--class_noun", "dog"]
-    quick = ["--num_class_images", "2", "--num_inference_steps", "2", "--learning_rate", "1e-4"]
-    protected, attacked = tmp_path / "protected", tmp_path / "attacked"
+    subject = ("--subject", photos, "--class_noun", "dog")
+    quick = ("--num_class_images", "2", "--num_inference_steps", "2", "--learning_rate", "1e-4")
+    protected, attacked, pictures = (tmp_path / name for name in ("protected", "attacked", "pictures"))
     before = {p: p.read_bytes() for p in model.rglob("*") if p.is_file()}
-    main(["protect", str(model), *subject, *quick, "--output_dir", str(protected), "--outer_steps", "1"]
-         + ["--inner_steps", "1"])  # fmt: skip
-    main(["personalize", str(protected), *subject, *quick, "--output_dir", str(attacked)]
-         + ["--max_train_steps", "1"])  # fmt: skip
+
+    short = ("--outer_steps", "1", "--inner_steps", "1")
+    run("protect", model, *subject, *quick, *short, "--output_dir", protected)
+    run("personalize", protected, *subject, *quick, "--max_train_steps", "1", "--output_dir", attacked)
     assert before == {p: p.read_bytes() for p in model.rglob("*") if p.is_file()}
-    assert {"README.md", "apdm.json", "log.jsonl", "positives", "unet"} <= {p.name for p in protected.iterdir()}
+    written = {p.name for p in protected.iterdir()}
+    assert {"README.md", "apdm.json", "log.jsonl", "positives", "unet"} <= written
     assert str(photos) not in (protected / "apdm.json").read_text()
-    pictures = tmp_path / "pictures"
-    main(["generate", str(attacked), "--prompt", "a photo of sks dog", "--num_images", "3"]
-         + ["--num_inference_steps", "2", "--output_dir", str(pictures)])  # fmt: skip
+
+    prompt = ("--prompt", "a photo of sks dog", "--num_images", "3", "--num_inference_steps", "2")
+    run("generate", attacked, *prompt, "--output_dir", pictures)
     assert len(list(pictures.glob("*.png"))) == 3
-    main(["evaluate", *subject, "--generated", str(photos), "--control", str(photos)]
-         + ["--class_images", str(photos), "--resolution", "64"]
-         + ["--output_file", str(tmp_path / "figures.json")])  # fmt: skip
+    control = ("--control", photos, "--class_images", photos, "--resolution", "64")
+    run("evaluate", *subject, "--generated", photos, *control, "--output_file", tmp_path / "figures.json")
     assert "attack strength" in capsys.readouterr().out

@@ -29,7 +29,9 @@ class Condition:
 
     def repeat(self, count: int) -> Condition:
         """The whole condition `count` times in a row, without copying where one row is repeated."""
-        return Condition({name: part.repeat(count, *[1] * (part.dim() - 1)) for name, part in self.parts.items()})
+        return Condition(
+            {name: part.repeat(count, *[1] * (part.dim() - 1)) for name, part in self.parts.items()}
+        )
 
     def detach(self) -> Condition:
         return Condition({name: part.detach() for name, part in self.parts.items()})

@@ -18,7 +18,8 @@ GONE = {
     "stabilityai/stable-diffusion-2-1": "give a local copy's folder",
 }
 FAMILIES = ("StableDiffusionPipeline",)
-NETWORK_PARTS = ("unet", "vae", "text_encoder")
+NETWORKS = ("unet", "vae", "text_encoder")
+PARTS = (*NETWORKS, "tokenizer", "scheduler")
 
 
 def locate(model: str) -> str:
@@ -49,13 +50,13 @@ def load(model: str, device: str = "cpu") -> Backbone:
     try:
         pipeline = StableDiffusionPipeline.from_pretrained(
             place,
-            torch_dtype=torch.float32,
+            dtype=torch.float32,
             use_safetensors=True,
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
         )
-    except OSError as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"model '{model}' could not be loaded ({reason})",
@@ -70,15 +71,14 @@ def _check_folder(folder: Path) -> None:
         raise InputError(f"'{folder}' has no model_index.json", fix="give a folder saved by diffusers")
     try:
         family = json.loads(index.read_text())["_class_name"]
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"'{index}' is not a diffusers index", fix="save the model again") from error
     if family not in FAMILIES:
-        raise InputError(
-            f"'{folder}' holds a {family}", fix=f"this version handles {', '.join(FAMILIES)}"
-        )
-    for part in NETWORK_PARTS:
+        raise InputError(f"'{folder}' holds a {family}", fix=f"this version handles {', '.join(FAMILIES)}")
+    for part in PARTS:
         if not (folder / part).is_dir():
             raise InputError(f"'{folder}' has no {part}", fix="give a complete diffusers folder")
+    for part in NETWORKS:
         if not any((folder / part).glob("*.safetensors")):
             raise InputError(
                 f"'{folder / part}' has no safetensors weights (pickles are refused)",

@@ -14,20 +14,20 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 def word_tokenizer(words: Iterable[str], max_length: int) -> CLIPTokenizer:
     """A real `CLIPTokenizer` in which each of `words` is one token and any other text is spelt.
 
-    Every word is built letter by letter from the left, so the vocabulary is the 256 bytes, the same
-    at a word's end, the prefixes of the words, and the two marks.
+    Every word is built letter by letter from its *end*: a merge then needs the end-of-word mark, so
+    in any word there is one place at most where one applies, and no word can break up another. The
+    vocabulary is the 256 bytes, the same at a word's end, the endings of the words, and two marks.
     """
     letters = list(bytes_to_unicode().values())
     vocabulary = letters + [letter + END_OF_WORD for letter in letters]
     merges: list[tuple[str, str]] = []
     for word in sorted(set(words)):
-        pieces = [*word[:-1], word[-1] + END_OF_WORD]
-        whole = pieces[0]
-        for piece in pieces[1:]:
-            if (whole, piece) not in merges:
-                merges.append((whole, piece))
-                vocabulary.append(whole + piece)
-            whole += piece
+        ending = word[-1] + END_OF_WORD
+        for letter in reversed(word[:-1]):
+            if (letter, ending) not in merges:
+                merges.append((letter, ending))
+            ending = letter + ending
+            vocabulary.append(ending)
     vocabulary = [*dict.fromkeys(vocabulary), START, END]
     return CLIPTokenizer(
         vocab={token: number for number, token in enumerate(vocabulary)},

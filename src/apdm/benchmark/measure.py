@@ -54,20 +54,18 @@ def measure(
         similarity=similarities(cells, pictures, subject, other, judge, size, seed),
         attack_strength=strength,
         protection_rate=rate,
-        other_subject_strength_ratio=figure(
-            strength_ratio, other_cells, seed, Direction.HIGHER_PRESERVES
-        ),
+        other_subject_strength_ratio=figure(strength_ratio, other_cells, seed, Direction.HIGHER_PRESERVES),
         kid=BeforeAfter(
             kid_figure(distance, pictures.class_images_unprotected, class_references, seed),
             kid_figure(distance, pictures.class_images_protected, class_references, seed),
         ),
         brisque={
-            name: brisque_figure(shown, seed)
-            for name, shown in (
-                ("attacked_unprotected", pictures.attacked_unprotected.shown),
-                ("attacked_protected", pictures.attacked_protected.shown),
-                ("class_unprotected", pictures.class_unprotected),
-                ("class_protected", pictures.class_protected),
+            name: brisque_figure(shown, seed, direction)
+            for name, shown, direction in (
+                ("attacked_unprotected", pictures.attacked_unprotected.shown, Direction.REFERENCE),
+                ("attacked_protected", pictures.attacked_protected.shown, Direction.HIGHER_PROTECTS),
+                ("class_unprotected", pictures.class_unprotected, Direction.REFERENCE),
+                ("class_protected", pictures.class_protected, Direction.LOWER_PRESERVES),
             )
         },
         seconds={name: round(value, 1) for name, value in pictures.seconds.items()},
@@ -156,9 +154,9 @@ def kid_figure(distance: FeatureExtractor, images: Pixels, references: Pixels, s
     return recorded(score, score.n, Direction.LOWER_PRESERVES, distance.name)
 
 
-def brisque_figure(images: Pixels, seed: int) -> Figure:
+def brisque_figure(images: Pixels, seed: int, direction: Direction = Direction.REFERENCE) -> Figure:
     score = brisque.brisque_score(images, seed=seed)
-    return recorded(score, score.n, Direction.HIGHER_PROTECTS, "brisque")
+    return recorded(score, score.n, direction, "brisque")
 
 
 def recorded(interval: Interval, n: int, direction: Direction, extractor: str | None) -> Figure:

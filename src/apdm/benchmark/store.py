@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
@@ -31,7 +30,7 @@ def save_model(backbone: Backbone, folder: Path, card: str, config: Mapping[str,
         (beside / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
         folder.mkdir(parents=True, exist_ok=True)
         for part in sorted(beside.iterdir(), key=lambda path: path.name == "model_index.json"):
-            os.replace(part, folder / part.name)
+            part.replace(folder / part.name)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

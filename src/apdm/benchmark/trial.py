@@ -118,13 +118,9 @@ class Trial:
         self.seconds["protect"] = time.monotonic() - started
         return protected
 
-    def _attack(
-        self, model: Backbone, prior: Pixels, who: Subject, photos: Pixels, which: str
-    ) -> Attacked:
+    def _attack(self, model: Backbone, prior: Pixels, who: Subject, photos: Pixels, which: str) -> Attacked:
         started = time.monotonic()
-        material = Material(
-            model.encode(photos, who.instance_prompt), model.encode(prior, who.class_prompt)
-        )
+        material = Material(model.encode(photos, who.instance_prompt), model.encode(prior, who.class_prompt))
         runs = []
         for seed in self.settings.attack_seeds:
             watch = titled(self.watch, f"attack {which} {who.name} {seed}")

@@ -17,6 +17,7 @@ from apdm.cli.arguments import read
 from apdm.cli.options import new_folder
 from apdm.cli.progress import progress
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
+from apdm.personalizers.dreambooth import DreamBooth
 from apdm.pixels import from_uint8, save_png
 from apdm.report import write_contact_sheet, write_report
 from apdm.subject import Subject
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
         Result(
             subjects=tuple(results),
             toy=True,
-            attacks=("DreamBooth on the unprotected and the protected model, seeds 0 and 1",),
+            attacks=(_named(presets.ATTACK, settings.attack_seeds),),
             settings=plain(settings),
             versions=versions(),
         ),
@@ -89,6 +90,14 @@ def _subject_result(
     references = from_uint8(class_renders(class_noun, Purpose.REPORTED, CLASS_REFERENCES))
     return measure(
         pictures, subject, other, judge(TOYBOX), judge(EFFICIENTNET), references, size, settings.seed
+    )
+
+
+def _named(attack: DreamBooth, seeds: Sequence[int]) -> str:
+    return (
+        f'DreamBooth with prior preservation, identifier "sks", {attack.max_train_steps} steps of '
+        f"{attack.train_batch_size} + {attack.train_batch_size} pictures at learning rate "
+        f"{attack.learning_rate:g}, {len(seeds)} seeds"
     )
 
 

@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from apdm.benchmark.measure import STRENGTH_AND_RATE, brisque_figure, figure, own_photos, per_run
-from apdm.benchmark.record import Direction, Figure
-from apdm.benchmark.store import plain
+from apdm.benchmark.record import Direction, Figure, as_json
 from apdm.cli.arguments import read
 from apdm.cli.options import SubjectOptions
 from apdm.errors import InputError
@@ -64,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
     _show(figures, wanted.judge)
     if wanted.output_file:
         wanted.output_file.parent.mkdir(parents=True, exist_ok=True)
-        record = {"judge": wanted.judge} | {name: plain(value) for name, value in figures.items()}
+        record = {"judge": wanted.judge} | {name: as_json(value) for name, value in figures.items()}
         wanted.output_file.write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -21,7 +21,8 @@ from apdm.seeding import derive
 from apdm.toybox import presets
 
 EXAMPLE = (
-    'apdm generate toybox --preset toybox --prompt "a photo of a gray dog in the snow" --output_dir runs/pictures'
+    'apdm generate toybox --preset toybox --prompt "a photo of a gray dog in the snow" '
+    "--output_dir runs/pictures"
 )
 PRESETS = {"published": Sampling(), "toybox": presets.SAMPLING}
 

@@ -57,7 +57,12 @@ def progress(log: Path | None = None) -> Iterator[Watch]:
         shown = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
         bars.update(tasks[task], completed=done, figures=shown)  # pyright: ignore[reportArgumentType]
         if lines:
-            lines.write(json.dumps({"time": round(time.time(), 2), "task": task, "done": done, "total": total, **figures}) + "\n")
+            lines.write(
+                json.dumps(
+                    {"time": round(time.time(), 2), "task": task, "done": done, "total": total, **figures}
+                )
+                + "\n"
+            )
 
     try:
         with bars:

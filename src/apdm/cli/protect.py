@@ -18,7 +18,7 @@ from apdm.cli.options import ASKED, MISSING, SubjectOptions, new_folder
 from apdm.cli.progress import progress
 from apdm.personalizers.base import class_images
 from apdm.pixels import save_png
-from apdm.protectors.apdm import PUBLISHED, APDM, paired_positives, protect, protection_material
+from apdm.protectors.apdm import APDM, PUBLISHED, paired_positives, protect, protection_material
 from apdm.subject import Subject
 from apdm.toybox import presets
 from apdm.watch import titled

@@ -1,0 +1,98 @@
+"""The verdict on one subject, in one sentence that claims no more than was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from apdm.benchmark.record import BeforeAfter, Figure, SubjectResult
+from apdm.report.numbers import THIN_SPACE, percent, percent_interval, significant
+
+# Class pictures count as much worse where the KID intervals lie apart and it has doubled (our choice).
+KID_MUCH_WORSE = 2.0
+
+
+class Finding(StrEnum):
+    NO_CONCLUSION = "No conclusion"
+    NOT_SHOWN = "Protection not shown"
+    MAYBE_DAMAGE = "Resistance, or mere damage"
+    RESISTANCE = "Measured resistance"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    finding: Finding
+    sentence: str
+
+
+def verdict(subject: SubjectResult, attacks: str) -> Verdict:
+    """What the figures of `subject` allow to be said; `attacks` names them: "the listed attack".
+
+    The order matters: without a control that took there is nothing to protect from, and a rate whose
+    interval reaches zero needs no talk of damage. What is undefined (NaN) is above nothing.
+    """
+    name, rate = (
+        subject.name,
+        f"{percent(subject.protection_rate.value)} ({_interval(subject.protection_rate)})",
+    )
+    if not subject.attack_strength.low > 0:
+        strength = f"{percent(subject.attack_strength.value)} ({_interval(subject.attack_strength)})"
+        return Verdict(
+            Finding.NO_CONCLUSION,
+            f"Nothing can be concluded about {name}: {attacks} did not take even on the unprotected model, "
+            f"with an attack strength of {strength}.",
+        )
+    if subject.protection_rate.high < 0:
+        return Verdict(
+            Finding.NOT_SHOWN,
+            f"Protection of {name} was not shown: {attacks} came nearer to it on the protected model than "
+            f"on the unprotected one, a protection rate of {rate}.",
+        )
+    if not subject.protection_rate.low > 0:
+        return Verdict(
+            Finding.NOT_SHOWN,
+            f"Protection of {name} was not shown: the protection rate is {rate}, "
+            f"so there may be no effect at all.",
+        )
+    resistance = (
+        f"Measured resistance under {attacks}: of the likeness to {name} gained on the unprotected model, "
+        f"{rate} is lost on the protected one"
+    )
+    if subject.kid and much_worse(subject.kid):
+        return Verdict(
+            Finding.MAYBE_DAMAGE,
+            f"{resistance}; but the model's own pictures for “{subject.class_noun}” became much worse too "
+            f"(KID {significant(subject.kid.unprotected.value)} before, "
+            f"{significant(subject.kid.protected.value)} after), so this may be mere damage.",
+        )
+    return Verdict(Finding.RESISTANCE, resistance + ".")
+
+
+def _interval(figure: Figure) -> str:
+    return f"95{THIN_SPACE}% interval {percent_interval(figure)}"
+
+
+def cost(subject: SubjectResult) -> str:
+    """What the protection does to the rest of the model, as far as it was measured."""
+    known: list[str] = []
+    if subject.kid:
+        before, after = subject.kid.unprotected.value, subject.kid.protected.value
+        known.append(f"KID of its class pictures {significant(before)} before, {significant(after)} after")
+    ratio = subject.other_subject_strength_ratio
+    if ratio:
+        known.append(
+            f"on another {subject.class_noun} {percent(ratio.value)} of the attack's strength is left "
+            f"({percent_interval(ratio)})"
+        )
+    return f"Cost: {'; '.join(known)}." if known else "What the protection costs was not measured."
+
+
+def much_worse(kid: BeforeAfter) -> bool:
+    """Whether class pictures became much worse, beyond what the intervals leave to chance."""
+    before, after = kid.unprotected, kid.protected
+    return after.low > before.high and after.value > KID_MUCH_WORSE * before.value
+
+
+def attacks_named(attacks: tuple[str, ...]) -> str:
+    """How a sentence refers to the attacks that the report lists."""
+    return "the listed attack" if len(attacks) == 1 else "the listed attacks"
