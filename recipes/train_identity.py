@@ -28,8 +28,8 @@ from apdm.toybox.seeds import Purpose
 from train_vae import pixels
 from training import Training
 
-VIEWS = 6
-TOYS = 1200  # a class, for training
+VIEWS = 5
+TOYS = 1000  # a class, for training
 TEST_TOYS = 100  # a class, for measuring; seeds after those of training
 TEST_OFFSET = 150_000
 TEMPERATURE = 0.1

@@ -1,0 +1,24 @@
+"""Judges by name."""
+
+from __future__ import annotations
+
+from apdm.assets import TOYBOX_IDENTITY
+from apdm.metrics.base import FeatureExtractor
+
+TOYBOX, EFFICIENTNET = "toybox-identity", "efficientnet-lite0"
+
+
+def judge(name: str) -> FeatureExtractor:
+    """`toybox-identity` (toys only), `efficientnet-lite0` (offline, photographs), or the folder or hub
+    id of any ViT, such as `facebook/dino-vits16`, the paper's DINO. Raises `InputError`."""
+    if name == TOYBOX:
+        from apdm.metrics.identity import IdentityExtractor
+
+        return IdentityExtractor(TOYBOX_IDENTITY.folder())
+    if name == EFFICIENTNET:
+        from apdm.metrics.efficientnet import EfficientNetExtractor
+
+        return EfficientNetExtractor()
+    from apdm.metrics.dino import DinoExtractor
+
+    return DinoExtractor(name)
