@@ -125,10 +125,10 @@ def ship_identity(work_dir: Path) -> None:
         "same reconstructions",
         "other pictures",
     )
-    nouns = dict.fromkeys(name.split()[0] for name in figures)
-    rows = [
-        f"| {n} | " + " | ".join(f"{figures[f"{n} {c}"]:.3f}" for c in columns) + " |" for n in nouns
-    ]
+    rows = []
+    for noun in dict.fromkeys(name.split()[0] for name in figures):
+        cells = [f"{figures[f'{noun} {column}']:.3f}" for column in columns]
+        rows.append(f"| {noun} | {' | '.join(cells)} |")
     facts = training_facts(work_dir / "identity.safetensors")
     (folder / "README.md").write_text(IDENTITY_CARD.format(rows="\n".join(rows), **facts))
     write_sums(folder)
