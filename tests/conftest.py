@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from apdm.backbones.base import Backbone, EncodedImages, Moments, draw_noise
 from apdm.losses.denoising import denoising_error
+from apdm.personalizers.base import Attachment, Material, Personalizer
 from apdm.seeding import generator
 
 if TYPE_CHECKING:
@@ -87,3 +89,57 @@ def adamw_by_hand() -> AdamWByHand:
         return weights
 
     return path
+
+
+class OneWeight(Backbone):
+    """A network of one double-precision weight, for loops whose arithmetic is written out."""
+
+    def __init__(self, value: float = 5.0) -> None:
+        self.network = nn.ParameterList([nn.Parameter(torch.tensor(value, dtype=torch.float64))])
+        self.network.requires_grad_(False)
+
+    @property
+    def value(self) -> float:
+        return self.network[0].item()
+
+    def copy(self) -> OneWeight:
+        return OneWeight(self.value)
+
+    def generate(self, prompts, seeds, sampling, watch=None) -> Tensor:
+        """Paints each prompt's seed and remembers the prompts."""
+        self.prompts = list(prompts)
+        return torch.tensor([seed % 1000 for seed in seeds]).view(-1, 1, 1, 1).expand(-1, 3, 2, 2)
+
+    def encode_images(self, pixels): ...
+    def encode_prompts(self, prompts): ...
+    def predict(self, noisy, t, condition): ...
+    def save(self, folder): ...
+
+
+class QuadraticAttack(Personalizer):
+    """Descends (w - 1)^2 of a `OneWeight`; remembers the seeds of the generators it was given."""
+
+    learning_rate = 0.3
+    max_train_steps = 3
+    max_grad_norm = 1e9
+
+    def __init__(self) -> None:
+        self.seeds: list[int] = []
+
+    def attach(self, backbone: Backbone) -> Attachment:
+        backbone.network.requires_grad_(True)
+        return Attachment(list(backbone.network.parameters()), backbone.weights(), lambda: None)
+
+    def loss(self, backbone: Backbone, material: Material, generator: torch.Generator) -> Tensor:
+        self.seeds.append(generator.initial_seed())
+        return (backbone.network[0] - 1).square()
+
+
+@pytest.fixture(scope="session")
+def one_weight() -> type[OneWeight]:
+    return OneWeight
+
+
+@pytest.fixture
+def quadratic_attack() -> QuadraticAttack:
+    return QuadraticAttack()

@@ -67,15 +67,15 @@ class StableDiffusion(Backbone):
     ) -> Pixels:
         pieces = []
         for rows in batches(len(prompts), sampling.sample_batch_size):
-            latents: Any = self.pipeline(
+            output: Any = self.pipeline(
                 prompt=list(prompts[rows]),
                 generator=[torch.Generator().manual_seed(seed) for seed in seeds[rows]],
                 num_inference_steps=sampling.num_inference_steps,
                 guidance_scale=sampling.guidance_scale,
                 output_type="latent",
-            ).images
+            )
             scale = self.pipeline.vae.config["scaling_factor"]
-            pieces.append(self.pipeline.vae.decode(latents / scale).sample.clamp(-1, 1).cpu())
+            pieces.append(self.pipeline.vae.decode(output.images / scale).sample.clamp(-1, 1).cpu())
             watch("generate", rows.stop, len(prompts), {})
         return torch.cat(pieces)
 

@@ -73,7 +73,12 @@ class ProtectionMaterial:
 
 
 def protection_material(
-    backbone: Backbone, subject: Pixels, positives: Pixels, prior: Pixels, instance_prompt: str, class_prompt: str
+    backbone: Backbone,
+    subject: Pixels,
+    positives: Pixels,
+    prior: Pixels,
+    instance_prompt: str,
+    class_prompt: str,
 ) -> ProtectionMaterial:
     """Encodes what `protect` needs. The positives go under the *instance* prompt, as the negatives do."""
     return ProtectionMaterial(
@@ -83,14 +88,20 @@ def protection_material(
     )
 
 
-def paired_positives(backbone: Backbone, class_prompt: str, count: int, seed: int, sampling: Sampling) -> Pixels:
+def paired_positives(
+    backbone: Backbone, class_prompt: str, count: int, seed: int, sampling: Sampling
+) -> Pixels:
     """`count` pictures of the class by the pristine model, one for each subject image (sec. 3.2)."""
     seeds = [derive(seed, "positive", number) for number in range(count)]
     return backbone.generate([class_prompt] * count, seeds, sampling)
 
 
 def protection_loss(
-    model: Backbone, reference: Backbone, material: ProtectionMaterial, config: APDM, generator: torch.Generator
+    model: Backbone,
+    reference: Backbone,
+    material: ProtectionMaterial,
+    config: APDM,
+    generator: torch.Generator,
 ) -> Scalar:
     """L_protect = L_DPO + w L_ppl (eq. 15) on a batch drawn from `material`.
 

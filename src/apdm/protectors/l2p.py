@@ -36,7 +36,9 @@ class LookAhead:
     descends on the subject. It is there for comparison only.
     """
 
-    def __init__(self, protected: Backbone, personalizer: Personalizer, steps: int, leak: bool = False) -> None:
+    def __init__(
+        self, protected: Backbone, personalizer: Personalizer, steps: int, leak: bool = False
+    ) -> None:
         self.protected, self.personalizer, self.steps, self.leak = protected, personalizer, steps, leak
         self.model = protected.copy()
         self.attachment = personalizer.attach(self.model)

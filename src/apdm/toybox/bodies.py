@@ -130,7 +130,12 @@ def _coat(parts: _Parts, toy: Animal, spine: float, length: float, girth: float)
 def _tail(parts: _Parts, toy: Animal, spine: float, length: float) -> None:
     reach = 0.24 * toy.tail_length
     thick = 0.06 if toy.class_noun == "dog" else 0.045
-    parts.add((-0.95 * length - 0.6 * reach, 0, spine + 0.12 + 0.5 * reach), (reach, thick, thick), toy.main.rgb, pitch=0.75)
+    parts.add(
+        (-0.95 * length - 0.6 * reach, 0, spine + 0.12 + 0.5 * reach),
+        (reach, thick, thick),
+        toy.main.rgb,
+        pitch=0.75,
+    )
     if toy.class_noun == "cat":
         tip = (-0.95 * length - 1.25 * reach, 0.0, spine + 0.14 + 1.5 * reach)
         parts.add(tip, (0.7 * reach, thick, thick), toy.second.rgb, pitch=1.45)
@@ -146,7 +151,9 @@ def _head(parts: _Parts, toy: Animal, at: tuple[float, float, float]) -> None:
         parts.add((x + 0.05, 0.11 * size, z + 0.06), (0.18 * size, 0.13 * size, 0.16 * size), second)
     snout = (0.20 if dog else 0.10) * toy.snout_length
     muzzle = second if dog and toy.ears_second else main
-    parts.add((x + 0.13 * size + 0.6 * snout, 0, z - 0.07), (0.08 + 0.7 * snout, 0.11 * size, 0.09 * size), muzzle)
+    parts.add(
+        (x + 0.13 * size + 0.6 * snout, 0, z - 0.07), (0.08 + 0.7 * snout, 0.11 * size, 0.09 * size), muzzle
+    )
     parts.add((x + 0.20 * size + 1.25 * snout, 0, z - 0.04), (0.05, 0.05, 0.04), NOSE)
     for side in SIDES:
         parts.add((x + 0.16 * size, 0.095 * size * side, z + 0.07), (0.055, 0.055, 0.055), EYE_WHITE)

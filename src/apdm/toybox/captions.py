@@ -163,9 +163,7 @@ def _pair(rng: np.random.Generator, purpose: Purpose, class_noun: str, ground: s
         )
     )
     framing = "person" if any(t.class_noun == "person" for t in toys) else "dog"
-    return Described(
-        Scene(placed, view(rng, ground, framing, crowd=2)), _sentence(rng, said, ground), "pair"
-    )
+    return Described(Scene(placed, view(rng, ground, framing, crowd=2)), _sentence(rng, said, ground), "pair")
 
 
 def _several(rng: np.random.Generator, purpose: Purpose, class_noun: str, ground: str) -> Described:
@@ -195,9 +193,7 @@ def _sentence(rng: np.random.Generator, said: str, ground: str, close: bool = Fa
     return said if rng.uniform() < 0.08 else f"a photo of {said}"
 
 
-def _toy(
-    rng: np.random.Generator, purpose: Purpose, class_noun: str, colour: str | None = None
-) -> Identity:
+def _toy(rng: np.random.Generator, purpose: Purpose, class_noun: str, colour: str | None = None) -> Identity:
     span = purpose.end - purpose.first
     unnamed = NAMED_PER_CLASS[class_noun]  # the first seeds of the generator's range bear names
     return identity(class_noun, purpose.seed(int(rng.integers(unnamed, span))), colour)

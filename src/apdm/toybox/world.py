@@ -74,14 +74,18 @@ class Scene:
 
 
 # Camera distance and height of aim at which one toy of the class fills the frame.
-FRAMING = {"dog": (3.3, 0.66), "cat": (3.3, 0.66), "person": (3.6, 0.92), "car": (3.1, 0.42), "teapot": (2.7, 0.50)}
+FRAMING = {
+    "dog": (3.3, 0.66),
+    "cat": (3.3, 0.66),
+    "person": (3.6, 0.92),
+    "car": (3.1, 0.42),
+    "teapot": (2.7, 0.50),
+}
 CROWD_DISTANCE = {1: 1.0, 2: 1.45, 3: 1.65}
 PORTRAIT_DISTANCE, PORTRAIT_RISE = 0.74, 0.25
 
 
-def view(
-    rng: np.random.Generator, ground: str, class_noun: str, crowd: int = 1, close: bool = False
-) -> View:
+def view(rng: np.random.Generator, ground: str, class_noun: str, crowd: int = 1, close: bool = False) -> View:
     """A random view of `ground` that holds `crowd` toys; `close` comes nearer and looks higher."""
     distance, aim = FRAMING[class_noun]
     distance *= CROWD_DISTANCE[crowd] * float(rng.uniform(0.92, 1.12))
@@ -189,7 +193,9 @@ def _shade(
     """Colour of every ray [n 3]: toys and floor lit by one sun, the sky behind."""
     ground = GROUNDS[v.ground]
     azimuth, elevation = v.sun
-    sun = np.array([np.sin(azimuth) * np.cos(elevation), -np.cos(azimuth) * np.cos(elevation), np.sin(elevation)])
+    sun = np.array(
+        [np.sin(azimuth) * np.cos(elevation), -np.cos(azimuth) * np.cos(elevation), np.sin(elevation)]
+    )
     colour = _sky(ground, directions)
 
     to_floor = np.where(directions[:, 2] < -1e-6, -eye[2] / np.minimum(directions[:, 2], -1e-6), np.inf)
@@ -220,7 +226,12 @@ def _floor(ground: Ground, points: Floats, phase: float) -> Floats:
 
 
 def _surface(
-    ground: Ground, parts: Ellipsoids, owner: NDArray[np.int64], points: Floats, directions: Floats, sun: Floats
+    ground: Ground,
+    parts: Ellipsoids,
+    owner: NDArray[np.int64],
+    points: Floats,
+    directions: Floats,
+    sun: Floats,
 ) -> Floats:
     """Lambert with a small highlight; the underside gets some of the floor's colour."""
     axes, radii = parts.axes[owner], parts.radii[owner]

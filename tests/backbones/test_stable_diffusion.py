@@ -1,0 +1,188 @@
+"""Stable Diffusion over diffusers' components, against diffusers itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from torch.testing import assert_close
+
+from apdm.backbones.base import Backbone, Sampling
+from apdm.backbones.stable_diffusion import StableDiffusion
+from apdm.backbones.tiny import tiny_stable_diffusion
+from apdm.seeding import generator
+
+FAST = Sampling(num_inference_steps=3)
+PROMPTS = ["a photo of dog", "a portrait of cat", "a photo of sks person"]
+
+
+def pictures(count: int) -> torch.Tensor:
+    return torch.rand(count, 3, 16, 16, generator=generator(count)) * 2 - 1
+
+
+def test_a_picture_depends_on_its_own_seed_only(tiny: Backbone) -> None:
+    together = tiny.generate(PROMPTS, [1, 2, 3], FAST)
+    alone = [tiny.generate([p], [s], FAST) for p, s in zip(PROMPTS, [1, 2, 3], strict=True)]
+    in_pieces = tiny.generate(PROMPTS, [1, 2, 3], Sampling(num_inference_steps=3, sample_batch_size=2))
+    assert together.shape == (3, 3, 16, 16)
+    assert_close(together, torch.cat(alone), rtol=0, atol=1e-4)
+    assert_close(together, in_pieces, rtol=0, atol=1e-4)
+    assert (tiny.generate(PROMPTS[:1], [2], FAST) - alone[0]).abs().max() > 0.1
+
+
+def test_generating_leaves_no_trace(tiny: Backbone) -> None:
+    """Neither the global random state nor a former run's sampler has a say."""
+    first = tiny.generate(PROMPTS[:1], [1], FAST)
+    tiny.generate(PROMPTS[1:], [8, 9], Sampling(num_inference_steps=5, guidance_scale=1.0))
+    before = torch.get_rng_state()
+    assert torch.equal(tiny.generate(PROMPTS[:1], [1], FAST), first)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_prompt_and_guidance_reach_the_picture(tiny: Backbone) -> None:
+    base = tiny.generate(["a photo of dog"], [1], FAST)
+    other_prompt = tiny.generate(["cat cat cat cat cat"], [1], FAST)
+    unguided = tiny.generate(["a photo of dog"], [1], Sampling(num_inference_steps=3, guidance_scale=1.0))
+    assert (base - other_prompt).abs().max() > 1e-3
+    assert (base - unguided).abs().max() > 1e-3
+
+
+def test_pictures_stay_in_range(tiny: Backbone) -> None:
+    wild = tiny.generate(PROMPTS, [1, 2, 3], Sampling(num_inference_steps=2, guidance_scale=100.0))
+    assert wild.min() == -1
+    assert wild.max() == 1
+    assert not wild.requires_grad
+
+
+def test_the_watch_counts_pictures(tiny: Backbone) -> None:
+    seen = []
+    sampling = Sampling(num_inference_steps=1, sample_batch_size=2)
+    tiny.generate(PROMPTS, [1, 2, 3], sampling, lambda *call: seen.append(call[:3]))
+    assert seen == [("generate", 2, 3), ("generate", 3, 3)]
+
+
+def test_plain_diffusers_makes_the_same_pictures_from_a_saved_folder(tiny: Backbone, tmp_path: Path) -> None:
+    protected = tiny.copy()
+    with torch.no_grad():
+        next(protected.network.parameters()).add_(0.05)
+    protected.save(tmp_path)
+    pipeline = StableDiffusionPipeline.from_pretrained(tmp_path)
+    pipeline.set_progress_bar_config(disable=True)
+    images = pipeline(
+        PROMPTS,
+        generator=[torch.Generator().manual_seed(seed) for seed in (1, 2, 3)],
+        num_inference_steps=3,
+        guidance_scale=7.5,
+        output_type="pt",
+    ).images  # in [0, 1]
+    ours = protected.generate(PROMPTS, [1, 2, 3], FAST)
+    assert_close(ours / 2 + 0.5, images, rtol=0, atol=1e-5)
+    assert (ours - tiny.generate(PROMPTS, [1, 2, 3], FAST)).abs().max() > 1e-3
+
+
+def test_a_saved_folder_holds_safetensors_and_no_pickle(tiny: Backbone, tmp_path: Path) -> None:
+    tiny.save(tmp_path)
+    kinds = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert kinds == {".json", ".safetensors"}
+
+
+def test_moments_are_the_autoencoders_times_its_scale(tiny: StableDiffusion) -> None:
+    pixels = pictures(11)  # more than one batch
+    moments = tiny.encode_images(pixels)
+    posterior = tiny.pipeline.vae.encode(pixels).latent_dist
+    assert_close(moments.mean, posterior.mean * 0.18215)
+    assert_close(moments.deviation, posterior.std * 0.18215)
+    assert moments.mean.shape == (11, 4, 8, 8)
+    assert not moments.mean.requires_grad
+
+
+def test_the_condition_is_the_text_encoders_last_hidden_state(tiny: StableDiffusion) -> None:
+    condition = tiny.encode_prompts(PROMPTS)
+    expected, _ = tiny.pipeline.encode_prompt(
+        PROMPTS, torch.device("cpu"), 1, do_classifier_free_guidance=False
+    )
+    assert_close(condition.parts["text"], expected)
+    assert len(condition) == 3
+
+
+def test_a_long_prompt_is_cut_to_the_models_length(tiny: Backbone) -> None:
+    assert tiny.encode_prompts(["dog " * 100]).parts["text"].shape == (1, 20, 32)
+
+
+def test_prompts_reach_the_tokenizer_as_they_are(
+    tiny: StableDiffusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The published scripts hand it quotes and underscores."""
+    seen, tokenizer = [], tiny.pipeline.tokenizer
+
+    class Spy:
+        model_max_length = tokenizer.model_max_length
+
+        def __call__(self, texts, **settings):
+            seen.extend(texts)
+            return tokenizer(texts, **settings)
+
+    monkeypatch.setattr(tiny.pipeline, "tokenizer", Spy())
+    tiny.encode(pictures(1), "a photo of sks dog")
+    assert seen == ["a photo of sks dog"]
+    tokens = tokenizer.tokenize("a photo of sks dog")
+    assert tokens == ["a</w>", "photo</w>", "of</w>", "s", "k", "s</w>", "dog</w>"]
+
+
+def test_the_condition_can_be_differentiated_where_the_encoder_asks_for_it() -> None:
+    model = tiny_stable_diffusion()
+    assert not model.encode_prompts(["dog"]).parts["text"].requires_grad
+    model.pipeline.text_encoder.requires_grad_(True)
+    assert model.encode_prompts(["dog"]).parts["text"].requires_grad
+
+
+def test_the_prediction_is_the_unets(tiny: StableDiffusion) -> None:
+    noisy, t = torch.randn(2, 4, 8, 8, generator=generator(0)), torch.tensor([3, 900])
+    condition = tiny.encode_prompts(PROMPTS[:2])
+    expected = tiny.pipeline.unet(noisy, t, condition.parts["text"]).sample
+    assert torch.equal(tiny.predict(noisy, t, condition), expected)
+    assert (tiny.predict(noisy, torch.tensor([3, 3]), condition)[1] - expected[1]).abs().max() > 1e-3
+
+
+def test_nothing_is_trainable_at_first(tiny: StableDiffusion) -> None:
+    parts = (tiny.network, tiny.pipeline.vae, tiny.pipeline.text_encoder)
+    assert not any(weight.requires_grad for part in parts for weight in part.parameters())
+    assert not any(part.training for part in parts)
+
+
+def test_a_copy_has_a_network_of_its_own_and_shares_the_rest() -> None:
+    model = tiny_stable_diffusion()
+    copy = model.copy()
+    before = model.generate(PROMPTS, [1, 2, 3], FAST)
+    assert torch.equal(copy.generate(PROMPTS, [1, 2, 3], FAST), before)
+    assert copy.weights().keys() == model.weights().keys()
+    with torch.no_grad():
+        for weight in copy.network.parameters():
+            weight.zero_()
+    copy.network.requires_grad_(True)
+    copy.pipeline.scheduler.set_timesteps(7)
+    assert torch.equal(model.generate(PROMPTS, [1, 2, 3], FAST), before)
+    assert not any(weight.requires_grad for weight in model.network.parameters())
+    assert copy.pipeline.scheduler is not model.pipeline.scheduler
+    assert copy.pipeline.vae is model.pipeline.vae
+    assert copy.pipeline.text_encoder is model.pipeline.text_encoder
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_schedule_and_size_come_from_the_model(prediction_type: str) -> None:
+    model = tiny_stable_diffusion(prediction_type)
+    assert model.schedule.prediction_type == prediction_type
+    assert torch.equal(model.schedule.kept, model.pipeline.scheduler.alphas_cumprod)
+    assert len(model.schedule.kept) == 1000
+    assert model.resolution == 16
+    assert model.copy().schedule.prediction_type == prediction_type
+
+
+def test_tiny_models_come_from_their_seed() -> None:
+    before = torch.get_rng_state()
+    first, same, other = (next(tiny_stable_diffusion(seed=s).network.parameters()) for s in (3, 3, 4))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)

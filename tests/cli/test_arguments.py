@@ -1,0 +1,54 @@
+"""Flags from classes: dashes and underscores, presets, and complaints of one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from apdm.cli.arguments import preset, read
+from apdm.errors import InputError
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Something."""
+
+    learning_rate: float
+    """How fast."""
+    quiet: bool = False
+    """Say nothing."""
+
+
+def test_dashes_and_underscores_are_the_same() -> None:
+    for flag in ("--learning_rate", "--learning-rate"):
+        assert read(Wanted, "verb", [flag, "2", "--quiet"], "example") == Wanted(2.0, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "learning_rate"),
+        (["--learning_rate", "fast"], "'fast'"),
+        (["--learnin_rate", "1"], "--learnin_rate"),
+    ],
+)
+def test_a_complaint_is_one_line_without_frames(arguments: list[str], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(Wanted, "verb", arguments, "example")
+    assert said in str(caught.value)
+    assert str(caught.value).endswith("see 'apdm verb --help'")
+    assert not set("\n│╭─") & set(str(caught.value))
+
+
+def test_a_preset_is_found_wherever_it_stands() -> None:
+    names = ("published", "toybox")
+    assert preset(["model", "--preset", "toybox"], names, "published") == "toybox"
+    assert preset(["--preset=toybox", "model"], names, "published") == "toybox"
+    assert preset(["model"], names, "published") == "published"
+
+
+@pytest.mark.parametrize("arguments", [["--preset", "other"], ["--preset"]])
+def test_an_unknown_preset_names_the_known(arguments: list[str]) -> None:
+    with pytest.raises(InputError, match="published, toybox"):
+        preset(arguments, ("published", "toybox"), "published")

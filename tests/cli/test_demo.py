@@ -1,0 +1,90 @@
+"""The demo's wiring on the tiny model with a made-up judge: what it writes, and that it repeats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from apdm.backbones.base import Sampling
+from apdm.cli import demo
+from apdm.cli.main import main
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.protectors.apdm import APDM
+from apdm.types import Pixels
+
+if TYPE_CHECKING:
+    from apdm.backbones.stable_diffusion import StableDiffusion
+
+ATTACK = DreamBooth(learning_rate=1e-3, max_train_steps=2)
+PROTECTION = APDM(learning_rate=1e-3, outer_steps=1, inner_steps=1, num_class_images=4, simulated=ATTACK)
+
+
+class MeanColours:
+    """A judge of mean colours by quarter."""
+
+    name, fingerprint, dim = "mean-colours", "0" * 64, 12
+
+    def __call__(self, pixels: Pixels) -> Tensor:
+        return torch.nn.functional.adaptive_avg_pool2d(pixels, 2).flatten(1)
+
+
+def run(folder: Path) -> dict[str, Any]:
+    main(["demo", "--output_dir", str(folder)])
+    return json.loads((folder / "result.json").read_text())
+
+
+def without_times(result: dict[str, Any]) -> dict[str, Any]:
+    for subject in result["subjects"]:
+        assert all(seconds >= 0 for seconds in subject.pop("seconds").values())
+    return result
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion) -> None:
+    monkeypatch.setattr(demo, "load", lambda _: tiny)
+    monkeypatch.setattr(demo, "judge", lambda _: MeanColours())
+    monkeypatch.setattr(demo.presets, "ATTACK", ATTACK)
+    monkeypatch.setattr(demo.presets, "PROTECTION", PROTECTION)
+    monkeypatch.setattr(demo.presets, "SAMPLING", Sampling(num_inference_steps=2))
+
+
+@pytest.mark.usefixtures("small")
+def test_the_demo_writes_its_report_and_repeats_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    first = without_times(run(folder))
+    assert {"report.html", "contact-sheet.png", "result.json", "log.jsonl"} <= {
+        p.name for p in folder.iterdir()
+    }
+    assert [subject["class_noun"] for subject in first["subjects"]] == ["dog", "person"]
+    for subject in first["subjects"]:
+        assert set(subject["similarity"]) == {
+            "real",
+            "attacked_unprotected",
+            "attacked_protected",
+            "class_prompt",
+            "random_other",
+            "noise",
+        }
+        for name in ("attack_strength", "protection_rate", "other_subject_strength_ratio"):
+            assert {"value", "low", "high", "n"} <= set(subject[name])
+        assert set(subject["kid"]) == {"unprotected", "protected"}
+    assert {"apdm", "torch"} <= set(first["versions"])
+    assert first["settings"]["protection"]["outer_steps"] == 1
+    assert without_times(run(folder)) == first
+
+
+@pytest.mark.usefixtures("small")
+def test_a_folder_with_other_things_in_it_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(SystemExit) as stop:
+        main(["demo", "--output_dir", str(tmp_path)])
+    assert stop.value.code == 2
+    assert "not empty" in capsys.readouterr().err
+    assert (tmp_path / "mine.txt").read_text() == "mine"

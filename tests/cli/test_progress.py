@@ -1,0 +1,41 @@
+"""Bars come and go; the log stays."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from apdm.cli.progress import progress
+
+
+def test_every_step_is_a_line_of_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    with progress(log) as watch:
+        watch("protect dog", 1, 2, {"loss": 0.5})
+        watch("protect dog", 2, 2, {"loss": 0.25})
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(x["task"], x["done"], x["total"], x["loss"]) for x in lines] == [
+        ("protect dog", 1, 2, 0.5),
+        ("protect dog", 2, 2, 0.25),
+    ]
+
+
+def test_the_log_is_whole_after_an_error(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+
+    def break_off() -> None:
+        with progress(log) as watch:
+            watch("attack", 1, 2, {})
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        break_off()
+    assert json.loads(log.read_text())["task"] == "attack"
+
+
+def test_a_task_may_run_twice() -> None:
+    with progress() as watch:
+        for _ in range(2):
+            watch("generate", 1, 1, {})

@@ -1,0 +1,56 @@
+"""Judges are found by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from transformers import ViTConfig, ViTModel
+
+from apdm import assets
+from apdm.errors import InputError
+from apdm.metrics.dino import DinoExtractor
+from apdm.metrics.efficientnet import EfficientNetExtractor
+from apdm.metrics.identity import IdentityExtractor
+from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
+
+
+def save_vit(folder: Path) -> Path:
+    config = ViTConfig(
+        image_size=32,
+        patch_size=16,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+def test_the_toybox_judge_is_a_shipped_network_under_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assets.write_sums(save_vit(tmp_path / assets.TOYBOX_IDENTITY.name))
+    monkeypatch.setattr(assets, "WEIGHTS", tmp_path)
+    found = judge(TOYBOX)
+    assert isinstance(found, IdentityExtractor)
+    assert found.name == TOYBOX
+
+
+def test_the_offline_judge_of_photographs() -> None:
+    found = judge(EFFICIENTNET)
+    assert isinstance(found, EfficientNetExtractor)
+    assert found.name == EFFICIENTNET
+
+
+def test_any_other_name_is_a_vit(tmp_path: Path) -> None:
+    found = judge(str(save_vit(tmp_path / "my-vit")))
+    assert isinstance(found, DinoExtractor)
+    assert found.name == "my-vit"
+
+
+def test_a_judge_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(InputError, match="no readable ViT at"):
+        judge("./nobody")

@@ -1,0 +1,64 @@
+"""The attack's loop, with a model of one weight and the arithmetic written out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from apdm.backbones.base import Condition, EncodedImages, Moments, Sampling
+from apdm.personalizers.base import Material, class_images, personalize
+from apdm.seeding import derive
+
+NOTHING = Material(EncodedImages(Moments(torch.zeros(1), torch.zeros(1)), Condition({})), None)
+
+
+def test_the_steps_are_adamw(one_weight, quadratic_attack, adamw_by_hand) -> None:
+    expected = adamw_by_hand(5.0, lambda w: 2 * (w - 1), 0.3, 3)[-1]
+    assert personalize(one_weight(), quadratic_attack, NOTHING, 0).value == pytest.approx(expected, rel=1e-9)
+
+
+def test_gradients_are_clipped(one_weight, quadratic_attack, adamw_by_hand) -> None:
+    """The first two gradients, 8 and 2 (w - 1) > 5, become 5; the third is small enough by itself."""
+    quadratic_attack.max_grad_norm, quadratic_attack.learning_rate = 5.0, 1.0
+    expected = adamw_by_hand(5.0, lambda w: min(2 * (w - 1), 5.0), 1.0, 3)
+    assert 2 * (expected[0] - 1) > 5 > 2 * (expected[1] - 1)
+    attacked = personalize(one_weight(), quadratic_attack, NOTHING, 0)
+    assert attacked.value == pytest.approx(expected[-1], rel=1e-6)
+
+
+def test_the_input_stays_as_it_is(one_weight, quadratic_attack) -> None:
+    model = one_weight()
+    attacked = personalize(model, quadratic_attack, NOTHING, 0)
+    assert model.value == 5.0
+    assert not model.network[0].requires_grad
+    assert model.network[0].grad is None
+    assert attacked.value != 5.0
+
+
+def test_the_result_is_at_rest(one_weight, quadratic_attack) -> None:
+    attacked = personalize(one_weight(), quadratic_attack, NOTHING, 0)
+    assert not attacked.network[0].requires_grad
+    assert attacked.network[0].grad is None
+
+
+def test_every_step_draws_from_a_stream_of_its_own(one_weight, quadratic_attack) -> None:
+    personalize(one_weight(), quadratic_attack, NOTHING, 7)
+    assert quadratic_attack.seeds == [derive(7, "personalize", step) for step in range(3)]
+
+
+def test_the_watch_hears_every_step(one_weight, quadratic_attack) -> None:
+    heard = []
+    personalize(one_weight(), quadratic_attack, NOTHING, 0, lambda *call: heard.append(call))
+    assert [call[:3] for call in heard] == [("personalize", step, 3) for step in (1, 2, 3)]
+    assert heard[0][3] == {"loss": 16.0}
+
+
+def test_class_images_are_the_models_own_each_from_its_seed(one_weight) -> None:
+    def images(count: int) -> Tensor:
+        return class_images(model, "a photo of dog", count, 7, Sampling())[:, 0, 0, 0]
+
+    model = one_weight()
+    assert images(3).tolist() == [derive(7, "class image", number) % 1000 for number in range(3)]
+    assert model.prompts == ["a photo of dog"] * 3
+    assert torch.equal(images(2), images(3)[:2])

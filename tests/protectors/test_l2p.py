@@ -1,0 +1,113 @@
+"""The look-ahead on a model of one weight; every expected number is computed by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from apdm.backbones.base import Backbone, Condition, EncodedImages, Moments
+from apdm.personalizers.base import Attachment, Material
+from apdm.protectors.l2p import LookAhead
+from apdm.seeding import derive
+
+NOTHING = Material(EncodedImages(Moments(torch.zeros(1), torch.zeros(1)), Condition({})), None)
+STEPS = 4
+
+
+def protection_loss(model: Backbone, draws: torch.Generator) -> Tensor:
+    """(w + 2)^2: its gradient is 2 (w + 2), the attack's is 2 (w - 1)."""
+    return (model.network[0] + 2).square()
+
+
+@pytest.fixture
+def protected(one_weight):
+    model = one_weight(5.0)
+    model.network.requires_grad_(True)
+    return model
+
+
+@pytest.fixture
+def path(adamw_by_hand) -> list[float]:
+    """th'_0 to th'_4 of the simulated attack."""
+    return [5.0, *adamw_by_hand(5.0, lambda w: 2 * (w - 1), 0.3, STEPS)]
+
+
+def test_the_protection_gradients_after_each_step_are_summed(protected, quadratic_attack, path) -> None:
+    LookAhead(protected, quadratic_attack, STEPS).gather(NOTHING, protection_loss, 0)
+    expected = sum(2 * (w + 2) for w in path[1:])
+    assert protected.network[0].grad.item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_leak_adds_the_attacks_own_gradients(protected, quadratic_attack, path) -> None:
+    LookAhead(protected, quadratic_attack, STEPS, leak=True).gather(NOTHING, protection_loss, 0)
+    expected = sum(2 * (w + 2) for w in path[1:]) + sum(2 * (w - 1) for w in path[:-1])
+    assert protected.network[0].grad.item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_mean_losses_are_told(protected, quadratic_attack, path) -> None:
+    told = LookAhead(protected, quadratic_attack, STEPS).gather(NOTHING, protection_loss, 0)
+    assert told.personalization == pytest.approx(sum((w - 1) ** 2 for w in path[:-1]) / STEPS)
+    assert told.protection == pytest.approx(sum((w + 2) ** 2 for w in path[1:]) / STEPS)
+
+
+@pytest.mark.parametrize("leak", [False, True])
+def test_every_look_ahead_starts_afresh(protected, quadratic_attack, leak: bool) -> None:
+    """From the protected weights, with an optimizer that has not made a step."""
+    look_ahead = LookAhead(protected, quadratic_attack, STEPS, leak)
+    look_ahead.gather(NOTHING, protection_loss, 0)
+    once = protected.network[0].grad.item()
+    look_ahead.gather(NOTHING, protection_loss, 1)
+    assert protected.network[0].grad.item() == pytest.approx(2 * once, rel=1e-9)
+
+
+def test_it_follows_the_protected_weights(protected, quadratic_attack, adamw_by_hand) -> None:
+    look_ahead = LookAhead(protected, quadratic_attack, STEPS)
+    with torch.no_grad():
+        protected.network[0].fill_(-3.0)
+    look_ahead.gather(NOTHING, protection_loss, 0)
+    expected = sum(2 * (w + 2) for w in adamw_by_hand(-3.0, lambda w: 2 * (w - 1), 0.3, STEPS))
+    assert protected.network[0].grad.item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_protected_weights_do_not_move_and_share_no_memory(protected, quadratic_attack) -> None:
+    look_ahead = LookAhead(protected, quadratic_attack, STEPS)
+    look_ahead.gather(NOTHING, protection_loss, 0)
+    theirs = look_ahead.model.network[0]
+    assert protected.value == 5.0
+    assert theirs.item() != 5.0
+    assert protected.network[0].data_ptr() != theirs.data_ptr()
+    assert protected.network[0].grad.data_ptr() != theirs.grad.data_ptr()
+
+
+def test_attack_and_protection_draw_from_streams_of_their_own(protected, quadratic_attack) -> None:
+    seeds = []
+
+    def noting(model: Backbone, draws: torch.Generator) -> Tensor:
+        seeds.append(draws.initial_seed())
+        return protection_loss(model, draws)
+
+    LookAhead(protected, quadratic_attack, STEPS).gather(NOTHING, noting, 7)
+    assert quadratic_attack.seeds == [derive(7, "attack", step) for step in range(STEPS)]
+    assert seeds == [derive(7, "protection", step) for step in range(STEPS)]
+
+
+def test_gradients_are_read_where_the_personalizer_says(protected, quadratic_attack) -> None:
+    """An attack that adds a tensor of its own to a base that stays, as LoRA does; the network's own
+    weight takes no part in the sum, the base stands for it."""
+    base = nn.Parameter(torch.tensor(5.0, dtype=torch.float64))
+    added = nn.Parameter(torch.tensor(0.0, dtype=torch.float64))
+
+    class Adding(type(quadratic_attack)):
+        def attach(self, backbone: Backbone) -> Attachment:
+            return Attachment([added], dict.fromkeys(backbone.weights(), base), lambda: None)
+
+        def loss(self, backbone: Backbone, material: Material, generator: torch.Generator) -> Tensor:
+            return (base.detach() + added - 1).square()
+
+    def loss(model: Backbone, draws: torch.Generator) -> Tensor:
+        return (base + added + 2).square()
+
+    LookAhead(protected, Adding(), 1).gather(NOTHING, loss, 0)
+    assert added.item() == pytest.approx(-0.3)  # the first AdamW step is the learning rate long
+    assert protected.network[0].grad.item() == pytest.approx(2 * (5.0 - 0.3 + 2))

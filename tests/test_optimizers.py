@@ -1,0 +1,46 @@
+"""AdamW by arithmetic, and its reset."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from apdm.optimizers import adamw, reset
+
+
+def descend(weight: nn.Parameter, optimizer: torch.optim.Optimizer, steps: int) -> list[float]:
+    """`steps` steps on (w - 2)^2."""
+    weights = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (weight - 2).square().backward()
+        optimizer.step()
+        weights.append(weight.item())
+    return weights
+
+
+def test_steps_equal_the_arithmetic(adamw_by_hand) -> None:
+    weight = nn.Parameter(torch.tensor(5.0, dtype=torch.float64))
+    steps = descend(weight, adamw([weight], 0.3), 4)
+    assert steps == pytest.approx(adamw_by_hand(5.0, lambda w: 2 * (w - 2), 0.3, 4), rel=1e-9)
+
+
+def test_reset_brings_the_first_step_back() -> None:
+    weight = nn.Parameter(torch.tensor(5.0))
+    optimizer = adamw([weight], 0.3)
+    first = descend(weight, optimizer, 3)
+    reset(optimizer)
+    with torch.no_grad():
+        weight.fill_(5.0)
+    assert descend(weight, optimizer, 3) == first
+
+
+def test_reset_keeps_its_memory() -> None:
+    weight = nn.Parameter(torch.tensor(5.0))
+    optimizer = adamw([weight], 0.3)
+    descend(weight, optimizer, 1)
+    mean = optimizer.state[weight]["exp_avg"]
+    reset(optimizer)
+    descend(weight, optimizer, 1)
+    assert optimizer.state[weight]["exp_avg"] is mean
