@@ -48,6 +48,10 @@ def _verify(folder: Path) -> None:
     listing = folder / "SHA256SUMS.json"
     if not listing.is_file():
         raise InputError(f"the shipped weights '{folder.name}' are missing", fix="install apdm again")
-    for name, expected in json.loads(listing.read_text()).items():
+    try:
+        sums: dict[str, str] = json.loads(listing.read_text())
+    except ValueError as error:
+        raise InputError(f"the list '{listing}' is damaged", fix="install apdm again") from error
+    for name, expected in sums.items():
         if not (folder / name).is_file() or sha256(folder / name) != expected:
             raise InputError(f"the shipped file '{folder / name}' is damaged", fix="install apdm again")

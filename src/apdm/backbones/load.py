@@ -76,7 +76,7 @@ def _check_folder(folder: Path) -> None:
     if family not in FAMILIES:
         raise InputError(f"'{folder}' holds a {family}", fix=f"this version handles {', '.join(FAMILIES)}")
     for part in PARTS:
-        if not (folder / part).is_dir():
+        if not any((folder / part).glob("*.*")):
             raise InputError(f"'{folder}' has no {part}", fix="give a complete diffusers folder")
     for part in NETWORKS:
         if not any((folder / part).glob("*.safetensors")):

@@ -49,18 +49,18 @@ class Described:
 def names() -> dict[str, tuple[str, int]]:
     """Made-up words of the named individuals -> (class noun, identity seed).
 
-    Three or four random letters each, so that the letters of an unheard identifier ("sks") have
-    all been met in names before.
+    Three or four random letters each, some with a sign among them, so that everything an unheard
+    identifier ("sks", "t@t") is spelt with has been met in names before.
     """
     rng = stream("names")
-    letters = "abcdefghijklmnopqrstuvwxyz"
+    letters, signs = "abcdefghijklmnopqrstuvwxyz", "@01@@@5@@@@"
     found: dict[str, tuple[str, int]] = {}
     for class_noun, count in NAMED_PER_CLASS.items():
         index = 0
         while index < count:
             word = "".join(letters[int(i)] for i in rng.integers(26, size=3 + int(rng.integers(2))))
             if rng.uniform() < 0.1:
-                word = word[0] + "@0123456789"[int(rng.integers(11))] + word[2:]
+                word = word[0] + signs[int(rng.integers(len(signs)))] + word[2:]
             if word in found or word in RESERVED_WORDS or word in PLURALS:
                 continue
             found[word] = (class_noun, Purpose.GENERATOR.seed(index))
