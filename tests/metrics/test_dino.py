@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import interpolate
-from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel
+from transformers import Dinov2Config, Dinov2Model, ViTModel
 
 from apdm.errors import InputError
 from apdm.metrics import dino
@@ -15,22 +16,9 @@ from apdm.metrics.dino import DinoExtractor
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, save_vit: Callable[..., Path]) -> Path:
     """A ViT with random weights and the geometry of the real one."""
-    torch.manual_seed(0)
-    config = ViTConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        image_size=224,
-        patch_size=32,
-        hidden_dropout_prob=0.5,
-        initializer_range=0.2,
-    )
-    path = tmp_path_factory.mktemp("models") / "tiny-vit"
-    ViTModel(config, add_pooling_layer=False).save_pretrained(path)
-    return path
+    return save_vit(tmp_path_factory.mktemp("models") / "tiny-vit", 224, 32, dropout=0.5)
 
 
 def by_hand(folder: Path, pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -1,31 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch.nn.functional import interpolate, normalize
-from transformers import ViTConfig, ViTModel
+from transformers import ViTModel
 
 from apdm.errors import InputError
 from apdm.metrics.identity import IdentityExtractor
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = ViTConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        image_size=32,
-        patch_size=8,
-        initializer_range=0.2,
-    )
-    path = tmp_path_factory.mktemp("weights") / "toybox-identity"
-    ViTModel(config, add_pooling_layer=False).save_pretrained(path)
-    return path
+def folder(tmp_path_factory: pytest.TempPathFactory, save_vit: Callable[..., Path]) -> Path:
+    return save_vit(tmp_path_factory.mktemp("weights") / "toybox-identity", 32, 8)
 
 
 def by_hand(folder: Path, pixels: torch.Tensor) -> torch.Tensor:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from transformers import ViTConfig, ViTModel
 
 from apdm import assets
 from apdm.errors import InputError
@@ -15,23 +15,10 @@ from apdm.metrics.identity import IdentityExtractor
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 
 
-def save_vit(folder: Path) -> Path:
-    config = ViTConfig(
-        image_size=32,
-        patch_size=16,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-    )
-    ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
-    return folder
-
-
 def test_the_toybox_judge_is_a_shipped_network_under_its_own_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_vit: Callable[..., Path]
 ) -> None:
-    assets.write_sums(save_vit(tmp_path / assets.TOYBOX_IDENTITY.name))
+    assets.write_sums(save_vit(tmp_path / assets.TOYBOX_IDENTITY.name, 32, 16))
     monkeypatch.setattr(assets, "WEIGHTS", tmp_path)
     found = judge(TOYBOX)
     assert isinstance(found, IdentityExtractor)
@@ -44,8 +31,8 @@ def test_the_offline_judge_of_photographs() -> None:
     assert found.name == EFFICIENTNET
 
 
-def test_any_other_name_is_a_vit(tmp_path: Path) -> None:
-    found = judge(str(save_vit(tmp_path / "my-vit")))
+def test_any_other_name_is_a_vit(tmp_path: Path, save_vit: Callable[..., Path]) -> None:
+    found = judge(str(save_vit(tmp_path / "my-vit", 32, 16)))
     assert isinstance(found, DinoExtractor)
     assert found.name == "my-vit"
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import tyro
 
+from apdm.backbones.base import Backbone
+from apdm.backbones.load import load, locate
 from apdm.errors import InputError
 from apdm.subject import Subject
 
@@ -60,3 +62,25 @@ def new_folder(path: Path) -> Path:
         raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+class Job(Protocol):
+    """Arguments of a verb that makes one model from another and a subject."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def subject(self) -> SubjectOptions: ...
+    @property
+    def output_dir(self) -> Path: ...
+    @property
+    def device(self) -> str: ...
+
+
+def opened(job: Job) -> tuple[Backbone, Subject, Path]:
+    """Model, subject and output folder; all that can be wrong with the input is found before the model
+    is loaded. Raises `InputError`."""
+    locate(job.model)
+    subject = job.subject.read()
+    folder = new_folder(job.output_dir)
+    return load(job.model, job.device), subject, folder

@@ -10,11 +10,10 @@ from typing import Annotated
 import tyro
 
 from apdm.backbones.base import Backbone, Sampling
-from apdm.backbones.load import load, locate
 from apdm.benchmark.card import personalised_card
 from apdm.benchmark.store import plain, save_model
 from apdm.cli.arguments import preset, read
-from apdm.cli.options import ASKED, MISSING, SubjectOptions, new_folder
+from apdm.cli.options import ASKED, MISSING, SubjectOptions, opened
 from apdm.cli.progress import progress
 from apdm.personalizers.base import Material, class_images, personalize
 from apdm.personalizers.dreambooth import DreamBooth
@@ -60,10 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     attack, sampling = PRESETS[chosen]
     defaults = Personalize(MISSING, ASKED, MISSING, preset=chosen, dreambooth=attack, sampling=sampling)
     wanted = read(Personalize, "personalize", arguments, EXAMPLE, defaults)
-    locate(wanted.model)
-    subject = wanted.subject.read()
-    folder = new_folder(wanted.output_dir)
-    backbone = load(wanted.model, wanted.device)
+    backbone, subject, folder = opened(wanted)
     attacked = _attacked(wanted, backbone, subject, folder)
     card = personalised_card(wanted.model, subject.instance_prompt, plain(wanted.dreambooth))
     save_model(attacked, folder, card, plain(replace(wanted, subject=wanted.subject.anonymous())))

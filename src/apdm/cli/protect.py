@@ -10,11 +10,10 @@ from typing import Annotated
 import tyro
 
 from apdm.backbones.base import Backbone, Sampling
-from apdm.backbones.load import load, locate
 from apdm.benchmark.card import protected_card
 from apdm.benchmark.store import plain, save_model
 from apdm.cli.arguments import preset, read
-from apdm.cli.options import ASKED, MISSING, SubjectOptions, new_folder
+from apdm.cli.options import ASKED, MISSING, SubjectOptions, opened
 from apdm.cli.progress import progress
 from apdm.personalizers.base import class_images
 from apdm.pixels import save_png
@@ -60,10 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     protection, sampling = PRESETS[chosen]
     defaults = Protect(MISSING, ASKED, MISSING, preset=chosen, protection=protection, sampling=sampling)
     wanted = read(Protect, "protect", arguments, EXAMPLE, defaults)
-    locate(wanted.model)
-    subject = wanted.subject.read()
-    folder = new_folder(wanted.output_dir)
-    backbone = load(wanted.model, wanted.device)
+    backbone, subject, folder = opened(wanted)
     protected = _protected(wanted, backbone, subject, folder)
     card = protected_card(wanted.model, subject.class_noun, len(subject.protect), plain(wanted.protection))
     save_model(protected, folder, card, plain(replace(wanted, subject=wanted.subject.anonymous())))
