@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,15 +95,11 @@ class OneWeight(Backbone):
     """A network of one double-precision weight, for loops whose arithmetic is written out."""
 
     def __init__(self, value: float = 5.0) -> None:
-        self.network = nn.ParameterList([nn.Parameter(torch.tensor(value, dtype=torch.float64))])
-        self.network.requires_grad_(False)
-
-    @property
-    def value(self) -> float:
-        return self.network[0].item()
+        self.weight = nn.Parameter(torch.tensor(value, dtype=torch.float64), requires_grad=False)
+        self.network = nn.ParameterList([self.weight])
 
     def copy(self) -> OneWeight:
-        return OneWeight(self.value)
+        return OneWeight(self.weight.item())
 
     def generate(self, prompts, seeds, sampling, watch=None) -> Tensor:
         """Paints each prompt's seed and remembers the prompts."""
@@ -132,7 +128,24 @@ class QuadraticAttack(Personalizer):
 
     def loss(self, backbone: Backbone, material: Material, generator: torch.Generator) -> Tensor:
         self.seeds.append(generator.initial_seed())
-        return (backbone.network[0] - 1).square()
+        return (next(backbone.network.parameters()) - 1).square()
+
+
+class Heard:
+    """A watch that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int, int]] = []
+        self.figures: list[Mapping[str, float]] = []
+
+    def __call__(self, task: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+        self.steps.append((task, done, total))
+        self.figures.append(figures)
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from apdm.optimizers import adamw, reset
+from apdm.errors import InputError
+from apdm.optimizers import adamw, finite, reset
 
 
 def descend(weight: nn.Parameter, optimizer: torch.optim.Optimizer, steps: int) -> list[float]:
@@ -44,3 +47,10 @@ def test_reset_keeps_its_memory() -> None:
     reset(optimizer)
     descend(weight, optimizer, 1)
     assert optimizer.state[weight]["exp_avg"] is mean
+
+
+def test_a_loss_that_is_no_number_stops_the_loop() -> None:
+    assert finite(torch.tensor(0.5), "the attack", 1) == 0.5
+    for broken in (math.nan, math.inf):
+        with pytest.raises(InputError, match="the attack diverged at step 7: lower its learning rate"):
+            finite(torch.tensor(broken), "the attack", 7)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from diffusers import DDPMScheduler
@@ -34,7 +36,7 @@ def test_v_models_predict_the_velocity_of_the_clean_latent() -> None:
 
 
 def test_all_times_agree_with_diffusers() -> None:
-    scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    scheduler: Any = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     schedule = DDPMSchedule(scheduler.alphas_cumprod, "v_prediction")
     t = torch.arange(1000)
     clean, noise = torch.randn(2, 1000, 4, 2, 2, generator=generator(0)).unbind()

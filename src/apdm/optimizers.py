@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
 from torch import nn
+
+from apdm.errors import InputError
+from apdm.types import Scalar
 
 BETAS = (0.9, 0.999)  # APDM sec. 4.1 and diffusers' DreamBooth script
 WEIGHT_DECAY = 1e-2  # the same
@@ -19,8 +23,16 @@ def adamw(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.opt
     )
 
 
-def reset(optimizer: torch.optim.Optimizer) -> None:
+def reset(optimizer: torch.optim.AdamW) -> None:
     """Back to the state before the first step, in the memory that is there."""
     for state in optimizer.state.values():
         for value in state.values():
             value.zero_()
+
+
+def finite(loss: Scalar, loop: str, step: int) -> float:
+    """The loss as a number. Raises `InputError` when it is none any more, before it spoils the weights."""
+    value = loss.item()
+    if not math.isfinite(value):
+        raise InputError(f"{loop} diverged at step {step}", fix="lower its learning rate")
+    return value

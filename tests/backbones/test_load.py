@@ -13,8 +13,10 @@ from diffusers import StableDiffusionPipeline
 
 from apdm import assets
 from apdm.backbones.load import load, locate
+from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.backbones.tiny import tiny_stable_diffusion
 from apdm.errors import InputError
+from apdm.schedules import DDPMSchedule
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,7 @@ def complaint(name: str) -> str:
 
 def test_a_saved_folder_is_loaded_as_it_was(saved: Path) -> None:
     loaded, expected = load(str(saved)), tiny_stable_diffusion("v_prediction", seed=5)
+    assert isinstance(loaded.schedule, DDPMSchedule)
     assert loaded.name == str(saved)
     assert loaded.schedule.prediction_type == "v_prediction"
     assert all(torch.equal(weight, expected.weights()[name]) for name, weight in loaded.weights().items())
@@ -59,6 +62,7 @@ def test_a_saved_folder_is_loaded_as_it_was(saved: Path) -> None:
 def test_half_precision_files_are_loaded_in_single_precision(tmp_path: Path) -> None:
     tiny_stable_diffusion().pipeline.to(torch.float16).save_pretrained(tmp_path)
     loaded = load(str(tmp_path))
+    assert isinstance(loaded, StableDiffusion)
     parts = (loaded.network, loaded.pipeline.vae, loaded.pipeline.text_encoder)
     assert {weight.dtype for part in parts for weight in part.parameters()} == {torch.float32}
 
@@ -102,8 +106,8 @@ def test_a_file_is_refused(tmp_path: Path) -> None:
     assert complaint(str(file)) == f"model '{file}' is a file: give a diffusers folder or a hub id"
 
 
-def write_index(text: str) -> Callable[[Path], None]:
-    return lambda model: (model / "model_index.json").write_text(text) and None
+def write_index(text: str) -> Callable[[Path], object]:
+    return lambda model: (model / "model_index.json").write_text(text)
 
 
 def swap_for_pickle(model: Path) -> None:
@@ -111,7 +115,7 @@ def swap_for_pickle(model: Path) -> None:
     weights.rename(weights.with_suffix(".bin"))
 
 
-DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no index": (lambda m: (m / "model_index.json").unlink(), "has no model_index.json"),
     "cut index": (write_index("{"), "is not a diffusers index"),
     "index of another kind": (write_index("{}"), "is not a diffusers index"),
@@ -125,7 +129,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no text encoder": (lambda m: shutil.rmtree(m / "text_encoder"), "has no text_encoder"),
     "no tokenizer": (lambda m: shutil.rmtree(m / "tokenizer"), "has no tokenizer"),
     "empty tokenizer": (
-        lambda m: [file.unlink() for file in (m / "tokenizer").iterdir()] and None,
+        lambda m: [file.unlink() for file in (m / "tokenizer").iterdir()],
         "has no tokenizer",
     ),
     "no scheduler": (lambda m: shutil.rmtree(m / "scheduler"), "has no scheduler"),
@@ -152,7 +156,7 @@ def cut_weights(model: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:1000])
 
 
-UNREADABLE: dict[str, tuple[Callable[[Path], None], str]] = {
+UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut weights": (cut_weights, "could not be loaded"),
     "weights of another size": (
         lambda m: edit(m / "unet" / "config.json", block_out_channels=[16, 16]),

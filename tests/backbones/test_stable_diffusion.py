@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch.testing import assert_close
 from apdm.backbones.base import Backbone, Sampling
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.backbones.tiny import tiny_stable_diffusion
+from apdm.schedules import DDPMSchedule
 from apdm.seeding import generator
 
 FAST = Sampling(num_inference_steps=3)
@@ -56,11 +58,10 @@ def test_pictures_stay_in_range(tiny: Backbone) -> None:
     assert not wild.requires_grad
 
 
-def test_the_watch_counts_pictures(tiny: Backbone) -> None:
-    seen = []
+def test_the_watch_counts_pictures(tiny: Backbone, heard) -> None:
     sampling = Sampling(num_inference_steps=1, sample_batch_size=2)
-    tiny.generate(PROMPTS, [1, 2, 3], sampling, lambda *call: seen.append(call[:3]))
-    assert seen == [("generate", 2, 3), ("generate", 3, 3)]
+    tiny.generate(PROMPTS, [1, 2, 3], sampling, heard)
+    assert heard.steps == [("generate", 2, 3), ("generate", 3, 3)]
 
 
 def test_plain_diffusers_makes_the_same_pictures_from_a_saved_folder(tiny: Backbone, tmp_path: Path) -> None:
@@ -70,15 +71,15 @@ def test_plain_diffusers_makes_the_same_pictures_from_a_saved_folder(tiny: Backb
     protected.save(tmp_path)
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path)
     pipeline.set_progress_bar_config(disable=True)
-    images = pipeline(
+    output: Any = pipeline(
         PROMPTS,
         generator=[torch.Generator().manual_seed(seed) for seed in (1, 2, 3)],
         num_inference_steps=3,
         guidance_scale=7.5,
         output_type="pt",
-    ).images  # in [0, 1]
+    )
     ours = protected.generate(PROMPTS, [1, 2, 3], FAST)
-    assert_close(ours / 2 + 0.5, images, rtol=0, atol=1e-5)
+    assert_close(ours / 2 + 0.5, output.images, rtol=0, atol=1e-5)
     assert (ours - tiny.generate(PROMPTS, [1, 2, 3], FAST)).abs().max() > 1e-3
 
 
@@ -172,12 +173,13 @@ def test_a_copy_has_a_network_of_its_own_and_shares_the_rest() -> None:
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_schedule_and_size_come_from_the_model(prediction_type: str) -> None:
-    model = tiny_stable_diffusion(prediction_type)
-    assert model.schedule.prediction_type == prediction_type
-    assert torch.equal(model.schedule.kept, model.pipeline.scheduler.alphas_cumprod)
-    assert len(model.schedule.kept) == 1000
-    assert model.resolution == 16
-    assert model.copy().schedule.prediction_type == prediction_type
+    original = tiny_stable_diffusion(prediction_type)
+    for model in (original, original.copy()):
+        assert isinstance(model.schedule, DDPMSchedule)
+        assert model.schedule.prediction_type == prediction_type
+        assert torch.equal(model.schedule.kept, original.pipeline.scheduler.alphas_cumprod)
+        assert len(model.schedule.kept) == 1000
+        assert model.resolution == 16
 
 
 def test_tiny_models_come_from_their_seed() -> None:

@@ -19,13 +19,14 @@ class Linear(Backbone):
     """Predicts weight * z_t + the condition's number, and notes what it was given."""
 
     def __init__(self, schedule: NoiseSchedule) -> None:
-        self.network = nn.ParameterList([nn.Parameter(torch.tensor(0.5))])
+        self.weight = nn.Parameter(torch.tensor(0.5))
+        self.network = nn.ParameterList([self.weight])
         self.schedule = schedule
         self.times: Tensor | None = None
 
     def predict(self, noisy: Tensor, t: Tensor, condition: Condition) -> Tensor:
         self.times = t
-        return self.network[0] * noisy + condition.parts["text"].view(-1, 1, 1, 1)
+        return self.weight * noisy + condition.parts["text"].view(-1, 1, 1, 1)
 
     def encode_images(self, pixels): ...
     def encode_prompts(self, prompts): ...
@@ -78,4 +79,5 @@ def test_nothing_is_reduced() -> None:
 def test_the_gradient_reaches_the_network() -> None:
     model = Linear(DDPMSchedule(KEPT))
     errors(model)[0].sum().backward()
-    assert model.network[0].grad.item() == pytest.approx(2 * (0.5 * NOISY[0] + 11) * NOISY[0])
+    assert model.weight.grad is not None
+    assert model.weight.grad.item() == pytest.approx(2 * (0.5 * NOISY[0] + 11) * NOISY[0])

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from apdm.backbones.base import Condition, EncodedImages, Moments, Sampling
+from apdm.backbones.base import Backbone, Condition, EncodedImages, Moments, Sampling
+from apdm.errors import InputError
 from apdm.personalizers.base import Material, class_images, personalize
 from apdm.seeding import derive
 
 NOTHING = Material(EncodedImages(Moments(torch.zeros(1), torch.zeros(1)), Condition({})), None)
 
 
+def weight_of(model: Backbone) -> nn.Parameter:
+    """The one weight of a `OneWeight` or its copy."""
+    return next(model.network.parameters())
+
+
 def test_the_steps_are_adamw(one_weight, quadratic_attack, adamw_by_hand) -> None:
     expected = adamw_by_hand(5.0, lambda w: 2 * (w - 1), 0.3, 3)[-1]
-    assert personalize(one_weight(), quadratic_attack, NOTHING, 0).value == pytest.approx(expected, rel=1e-9)
+    attacked = personalize(one_weight(), quadratic_attack, NOTHING, 0)
+    assert weight_of(attacked).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_gradients_are_clipped(one_weight, quadratic_attack, adamw_by_hand) -> None:
@@ -24,22 +31,22 @@ def test_gradients_are_clipped(one_weight, quadratic_attack, adamw_by_hand) -> N
     expected = adamw_by_hand(5.0, lambda w: min(2 * (w - 1), 5.0), 1.0, 3)
     assert 2 * (expected[0] - 1) > 5 > 2 * (expected[1] - 1)
     attacked = personalize(one_weight(), quadratic_attack, NOTHING, 0)
-    assert attacked.value == pytest.approx(expected[-1], rel=1e-6)
+    assert weight_of(attacked).item() == pytest.approx(expected[-1], rel=1e-6)
 
 
 def test_the_input_stays_as_it_is(one_weight, quadratic_attack) -> None:
     model = one_weight()
     attacked = personalize(model, quadratic_attack, NOTHING, 0)
-    assert model.value == 5.0
-    assert not model.network[0].requires_grad
-    assert model.network[0].grad is None
-    assert attacked.value != 5.0
+    assert weight_of(model).item() == 5.0
+    assert not weight_of(model).requires_grad
+    assert weight_of(model).grad is None
+    assert weight_of(attacked).item() != 5.0
 
 
 def test_the_result_is_at_rest(one_weight, quadratic_attack) -> None:
     attacked = personalize(one_weight(), quadratic_attack, NOTHING, 0)
-    assert not attacked.network[0].requires_grad
-    assert attacked.network[0].grad is None
+    assert not weight_of(attacked).requires_grad
+    assert weight_of(attacked).grad is None
 
 
 def test_every_step_draws_from_a_stream_of_its_own(one_weight, quadratic_attack) -> None:
@@ -47,11 +54,10 @@ def test_every_step_draws_from_a_stream_of_its_own(one_weight, quadratic_attack)
     assert quadratic_attack.seeds == [derive(7, "personalize", step) for step in range(3)]
 
 
-def test_the_watch_hears_every_step(one_weight, quadratic_attack) -> None:
-    heard = []
-    personalize(one_weight(), quadratic_attack, NOTHING, 0, lambda *call: heard.append(call))
-    assert [call[:3] for call in heard] == [("personalize", step, 3) for step in (1, 2, 3)]
-    assert heard[0][3] == {"loss": 16.0}
+def test_the_watch_hears_every_step(one_weight, quadratic_attack, heard) -> None:
+    personalize(one_weight(), quadratic_attack, NOTHING, 0, heard)
+    assert heard.steps == [("personalize", step, 3) for step in (1, 2, 3)]
+    assert heard.figures[0] == {"loss": 16.0}
 
 
 def test_class_images_are_the_models_own_each_from_its_seed(one_weight) -> None:
@@ -62,3 +68,9 @@ def test_class_images_are_the_models_own_each_from_its_seed(one_weight) -> None:
     assert images(3).tolist() == [derive(7, "class image", number) % 1000 for number in range(3)]
     assert model.prompts == ["a photo of dog"] * 3
     assert torch.equal(images(2), images(3)[:2])
+
+
+def test_an_attack_that_diverges_stops_with_one_line(one_weight, quadratic_attack) -> None:
+    quadratic_attack.learning_rate = 1e300
+    with pytest.raises(InputError, match="the attack diverged at step 2"):
+        personalize(one_weight(), quadratic_attack, NOTHING, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 from torch.testing import assert_close
 
-from apdm.backbones.base import EncodedImages, Moments
+from apdm.backbones.base import Backbone, EncodedImages, Moments
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.backbones.tiny import tiny_stable_diffusion
 from apdm.losses.denoising import denoising_error
@@ -43,7 +44,7 @@ def scripts_loss(
 ) -> Tensor:
     """What diffusers' training script computes, from diffusers' components alone. With a `weight` the
     second half of the batch is the class."""
-    scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
+    scheduler: Any = DDPMScheduler.from_config(pipeline.scheduler.config)
     latents = pipeline.vae.encode(pixels).latent_dist.mean * pipeline.vae.config.scaling_factor
     tokens = pipeline.tokenizer(prompts, padding="max_length", max_length=20, return_tensors="pt")
     hidden = pipeline.text_encoder(tokens.input_ids)[0]
@@ -116,7 +117,7 @@ def test_what_is_attached_can_be_ejected() -> None:
 
 
 @pytest.fixture(scope="module")
-def attacked(tiny: StableDiffusion, pattern_set) -> StableDiffusion:
+def attacked(tiny: StableDiffusion, pattern_set) -> Backbone:
     """The tiny model, attacked hard with pattern 1; pattern 3 is the class."""
     return personalize(tiny, HARD, Material(pattern_set(1, INSTANCE), pattern_set(3, CLASS)), 0)
 

@@ -15,9 +15,20 @@ NOTHING = Material(EncodedImages(Moments(torch.zeros(1), torch.zeros(1)), Condit
 STEPS = 4
 
 
+def weight_of(model: Backbone) -> nn.Parameter:
+    """The one weight of a `OneWeight` or its copy."""
+    return next(model.network.parameters())
+
+
+def gradient_of(model: Backbone) -> Tensor:
+    gradient = weight_of(model).grad
+    assert gradient is not None
+    return gradient
+
+
 def protection_loss(model: Backbone, draws: torch.Generator) -> Tensor:
     """(w + 2)^2: its gradient is 2 (w + 2), the attack's is 2 (w - 1)."""
-    return (model.network[0] + 2).square()
+    return (weight_of(model) + 2).square()
 
 
 @pytest.fixture
@@ -36,13 +47,13 @@ def path(adamw_by_hand) -> list[float]:
 def test_the_protection_gradients_after_each_step_are_summed(protected, quadratic_attack, path) -> None:
     LookAhead(protected, quadratic_attack, STEPS).gather(NOTHING, protection_loss, 0)
     expected = sum(2 * (w + 2) for w in path[1:])
-    assert protected.network[0].grad.item() == pytest.approx(expected, rel=1e-9)
+    assert gradient_of(protected).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_leak_adds_the_attacks_own_gradients(protected, quadratic_attack, path) -> None:
     LookAhead(protected, quadratic_attack, STEPS, leak=True).gather(NOTHING, protection_loss, 0)
     expected = sum(2 * (w + 2) for w in path[1:]) + sum(2 * (w - 1) for w in path[:-1])
-    assert protected.network[0].grad.item() == pytest.approx(expected, rel=1e-9)
+    assert gradient_of(protected).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_mean_losses_are_told(protected, quadratic_attack, path) -> None:
@@ -56,28 +67,28 @@ def test_every_look_ahead_starts_afresh(protected, quadratic_attack, leak: bool)
     """From the protected weights, with an optimizer that has not made a step."""
     look_ahead = LookAhead(protected, quadratic_attack, STEPS, leak)
     look_ahead.gather(NOTHING, protection_loss, 0)
-    once = protected.network[0].grad.item()
+    once = gradient_of(protected).item()
     look_ahead.gather(NOTHING, protection_loss, 1)
-    assert protected.network[0].grad.item() == pytest.approx(2 * once, rel=1e-9)
+    assert gradient_of(protected).item() == pytest.approx(2 * once, rel=1e-9)
 
 
 def test_it_follows_the_protected_weights(protected, quadratic_attack, adamw_by_hand) -> None:
     look_ahead = LookAhead(protected, quadratic_attack, STEPS)
     with torch.no_grad():
-        protected.network[0].fill_(-3.0)
+        weight_of(protected).fill_(-3.0)
     look_ahead.gather(NOTHING, protection_loss, 0)
     expected = sum(2 * (w + 2) for w in adamw_by_hand(-3.0, lambda w: 2 * (w - 1), 0.3, STEPS))
-    assert protected.network[0].grad.item() == pytest.approx(expected, rel=1e-9)
+    assert gradient_of(protected).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_protected_weights_do_not_move_and_share_no_memory(protected, quadratic_attack) -> None:
     look_ahead = LookAhead(protected, quadratic_attack, STEPS)
     look_ahead.gather(NOTHING, protection_loss, 0)
-    theirs = look_ahead.model.network[0]
-    assert protected.value == 5.0
+    theirs = weight_of(look_ahead.model)
+    assert weight_of(protected).item() == 5.0
     assert theirs.item() != 5.0
-    assert protected.network[0].data_ptr() != theirs.data_ptr()
-    assert protected.network[0].grad.data_ptr() != theirs.grad.data_ptr()
+    assert weight_of(protected).data_ptr() != theirs.data_ptr()
+    assert gradient_of(protected).data_ptr() != gradient_of(look_ahead.model).data_ptr()
 
 
 def test_attack_and_protection_draw_from_streams_of_their_own(protected, quadratic_attack) -> None:
@@ -110,4 +121,4 @@ def test_gradients_are_read_where_the_personalizer_says(protected, quadratic_att
 
     LookAhead(protected, Adding(), 1).gather(NOTHING, loss, 0)
     assert added.item() == pytest.approx(-0.3)  # the first AdamW step is the learning rate long
-    assert protected.network[0].grad.item() == pytest.approx(2 * (5.0 - 0.3 + 2))
+    assert gradient_of(protected).item() == pytest.approx(2 * (5.0 - 0.3 + 2))

@@ -69,7 +69,7 @@ def test_no_two_toys_are_alike() -> None:
 
 def test_classes_do_not_share_their_draws() -> None:
     pairs = [(identity("dog", seed), identity("cat", seed)) for seed in range(50)]
-    assert not any(dog.main.rgb == cat.main.rgb for dog, cat in pairs)
+    assert not any(main_colour(dog).rgb == main_colour(cat).rgb for dog, cat in pairs)
 
 
 def test_shades_lie_near_the_colour_they_are_called() -> None:
@@ -111,7 +111,7 @@ def test_every_flag_is_drawn_both_ways_and_every_factor_lies_around_one(noun: st
 
 
 def test_coats_belong_to_their_class() -> None:
-    coats = {noun: {identity(noun, seed).coat for seed in range(100)} for noun in ("dog", "cat")}
+    coats = {noun: {vars(identity(noun, seed))["coat"] for seed in range(100)} for noun in ("dog", "cat")}
     assert coats == {"dog": {"plain", "patches", "saddle"}, "cat": {"plain", "patches", "stripes"}}
 
 
@@ -141,3 +141,8 @@ def test_an_unknown_class_is_named() -> None:
 def test_a_negative_seed_is_refused() -> None:
     with pytest.raises(InputError, match="identity seed -1 is negative"):
         identity("dog", -1)
+
+
+def test_a_colour_that_the_class_does_not_have_is_one_line() -> None:
+    with pytest.raises(InputError, match="a dog cannot be turquoise: use one of black, white"):
+        identity("dog", 0, main_colour="turquoise")

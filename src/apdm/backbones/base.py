@@ -28,7 +28,7 @@ class Condition:
         return Condition({name: part[index] for name, part in self.parts.items()})
 
     def repeat(self, count: int) -> Condition:
-        """The whole condition `count` times in a row, without copying where one row is repeated."""
+        """The whole condition `count` times in a row."""
         return Condition(
             {name: part.repeat(count, *[1] * (part.dim() - 1)) for name, part in self.parts.items()}
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from apdm.backbones.base import Backbone, EncodedImages, Sampling
-from apdm.optimizers import adamw
+from apdm.optimizers import adamw, finite
 from apdm.seeding import derive, generator
 from apdm.types import Pixels, Scalar
 from apdm.watch import Watch, silent
@@ -63,11 +63,12 @@ def personalize(
     optimizer = adamw(attachment.trainable, personalizer.learning_rate)
     for step in range(personalizer.max_train_steps):
         loss = personalizer.loss(attacked, material, generator(seed, "personalize", step))
+        value = finite(loss, "the attack", step + 1)
         loss.backward()
         nn.utils.clip_grad_norm_(attachment.trainable, personalizer.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
-        watch("personalize", step + 1, personalizer.max_train_steps, {"loss": loss.item()})
+        watch("personalize", step + 1, personalizer.max_train_steps, {"loss": value})
     for parameter in attachment.trainable:
         parameter.requires_grad_(False)
     return attacked

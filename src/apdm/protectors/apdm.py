@@ -105,7 +105,7 @@ def protection_loss(
 ) -> Scalar:
     """L_protect = L_DPO + w L_ppl (eq. 15) on a batch drawn from `material`.
 
-    Both members of a pair get the same noise and the same time (methods of the released code), and
+    Both members of a pair get the same noise and the same time (as the released code does), and
     one pass carries positives, negatives and class images.
     """
     size = config.train_batch_size

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from apdm.backbones.base import Backbone
-from apdm.optimizers import adamw, reset
+from apdm.optimizers import adamw, finite, reset
 from apdm.personalizers.base import Material, Personalizer
 from apdm.seeding import generator
 from apdm.types import Scalar
@@ -29,7 +29,8 @@ class LookAhead:
 
     First order, as published: after each step of the simulated attack th'_i -> th'_{i+1} the gradient
     of the protection loss at th'_{i+1} is *summed* into the gradient of the protected weights th; th
-    itself contributes none. The attack starts each time from th with a fresh optimizer.
+    itself contributes none. The attack starts each time from th with a fresh optimizer; as published,
+    its gradients are not clipped.
 
     `leak=True` reproduces the published code, which does not clear the attack's own gradient before
     the protection's is added, so that th also receives the sum of grad L_per(th'_i) and, at beta = 1,
@@ -51,16 +52,16 @@ class LookAhead:
         personalization, protection = 0.0, 0.0
         for step in range(self.steps):
             loss = self.personalizer.loss(self.model, material, generator(seed, "attack", step))
+            personalization += finite(loss, "the simulated attack", step + 1) / self.steps
             loss.backward()
             self.optimizer.step()
             if not self.leak:
                 self.model.network.zero_grad(set_to_none=False)
             penalty = protection_loss(self.model, generator(seed, "protection", step))
+            protection += finite(penalty, "the protection", step + 1) / self.steps
             penalty.backward()
             self._add_gradients()
             self.model.network.zero_grad(set_to_none=False)
-            personalization += loss.item() / self.steps
-            protection += penalty.item() / self.steps
         return Simulation(personalization, protection)
 
     def _add_gradients(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 
@@ -36,13 +37,16 @@ NAMED_PER_CLASS = {"dog": 80, "cat": 80, "person": 80, "car": 30, "teapot": 30}
 VIEWS_PER_NAME = 40
 
 
+Kind = Literal["alone", "named", "pair", "several"]
+
+
 @dataclass(frozen=True)
 class Described:
     """A scene, what a caption says of it, and how many toys of what sort it holds."""
 
     scene: Scene
     caption: str
-    kind: str  # "alone", "named", "pair", "several"
+    kind: Kind
 
 
 @cache
@@ -109,13 +113,16 @@ def article(phrase: str) -> str:
     return ("an " if phrase[0] in "aeiou" else "a ") + phrase
 
 
-def scene(rng: np.random.Generator, purpose: Purpose, kind: str | None = None) -> Described:
+def scene(
+    rng: np.random.Generator, purpose: Purpose, kind: Literal["alone", "pair", "several"] | None = None
+) -> Described:
     """A random captioned scene with toys of `purpose`: three quarters show one toy, a quarter two or
     three. Named individuals come from `named_scene`."""
     class_noun = _draw_class(rng)
     ground = _draw(rng, list(GROUNDS))
     if kind is None:
-        kind = str(rng.choice(["alone", "pair", "several"], p=[0.75, 0.15, 0.10]))
+        drawn: int = rng.choice(3, p=[0.75, 0.15, 0.10])
+        kind = ("alone", "pair", "several")[drawn]
     if kind == "pair":
         return _pair(rng, purpose, class_noun, ground)
     if kind == "several":

@@ -142,7 +142,7 @@ def stream(*keys: str | int) -> np.random.Generator:
 def identity(class_noun: str, seed: int, main_colour: str | None = None) -> Identity:
     """The toy of class `class_noun` with this `seed`; `main_colour` overrules its main colour.
 
-    Raises `InputError` for a class the Toybox does not have or a negative seed.
+    Raises `InputError` for a class or colour the Toybox does not have or a negative seed.
     """
     if class_noun not in CLASS_NOUNS:
         raise InputError(
@@ -150,6 +150,10 @@ def identity(class_noun: str, seed: int, main_colour: str | None = None) -> Iden
         )
     if seed < 0:
         raise InputError(f"identity seed {seed} is negative", fix="use 0 or more")
+    if main_colour is not None and main_colour not in palette(class_noun):
+        raise InputError(
+            f"a {class_noun} cannot be {main_colour}", fix=f"use one of {', '.join(palette(class_noun))}"
+        )
     rng = stream("identity", class_noun, seed)
     if class_noun == "person":
         return _person(rng, main_colour)
