@@ -35,7 +35,8 @@ def test_the_log_is_whole_after_an_error(tmp_path: Path) -> None:
     assert json.loads(log.read_text())["task"] == "attack"
 
 
-def test_a_task_may_run_twice() -> None:
-    with progress() as watch:
+def test_a_task_may_run_twice(tmp_path: Path) -> None:
+    with progress(tmp_path / "log.jsonl") as watch:
         for _ in range(2):
             watch("generate", 1, 1, {})
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
