@@ -18,6 +18,7 @@ from transformers import ViTModel
 from apdm import pixels
 from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, WEIGHTS, write_sums
 from apdm.backbones.load import load
+from apdm.backbones.stable_diffusion import drop_origin
 from apdm.seeding import derive
 from apdm.toybox import captions
 from apdm.toybox.identity import stream
@@ -39,9 +40,10 @@ ordinary `StableDiffusionPipeline`: plain diffusers loads it.
   UNet2DConditionModel 128-192. {millions:.1f} million weights, stored in half precision.
 - **Training**: {steps:,} steps of 64 on two CPU cores, {minutes:.0f} minutes; epsilon, scaled-linear, 1000
   steps, weight min(SNR, 5)/SNR; last losses {loss:.4f}. Made again by `recipes/`.
-- **Measured on tuning toys** (seeds from 400,000): autoencoder {psnr_toys:.1f} dB on toys{photographs};
-  denoising error {held_out_error:.4f}; an unheard identifier changes the prediction {ratio:.2f} times as much
-  as a colour word does ({identifier:.4f} against {colour:.4f}, relative).
+- **Measured on tuning toys** (seeds from 400,000): autoencoder {psnr_toys:.1f} dB on
+  toys{photographs}; denoising error {held_out_error:.4f}; an unheard
+  identifier changes the prediction {ratio:.2f} times as much as a colour word does ({identifier:.4f} against
+  {colour:.4f}, relative).
 - **Limits**: toys only; 64 pixels; captions of the Toybox's few dozen words, anything else is spelt; crowded
   scenes come out less well than single toys.
 
@@ -55,7 +57,7 @@ IDENTITY_CARD = """# Toybox identity network
 A ViT that tells one toy from another of its class, whatever the ground, light and view. It judges; no
 protector ever sees it.
 
-- **Data**: rendered toys of the judges' own seeds (from 200,000), a quarter through the generator's
+- **Data**: rendered toys of the judges' own seeds (from 200,000), half of them through the generator's
   autoencoder, with blur, tint, noise and blotches.
 - **Training**: {steps:,} steps of InfoNCE within a class, {minutes:.0f} minutes on two CPU cores.
 - **Measured** on unseen toys of the judges' seeds (100 a class; AUC of same toy against others of its class):
@@ -82,6 +84,7 @@ def ship_generator(work_dir: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     pipeline = StableDiffusionPipeline.from_pretrained(work_dir / "generator", dtype=torch.float16)
     pipeline.save_pretrained(folder, max_shard_size=SHARD)
+    drop_origin(folder)
     parts = (pipeline.unet, pipeline.vae, pipeline.text_encoder)
     millions = sum(p.numel() for part in parts for p in part.parameters()) / 1e6
     said = [captions.scene(stream("sheet", i), Purpose.TUNING).caption for i in range(SHEET**2)]

@@ -3,7 +3,7 @@
     python recipes/train_identity.py --work_dir runs/recipes
 
 A small HF ViT, trained contrastively (InfoNCE, van den Oord et al. 2018) within one class at a time
-on the judges' own toys. A quarter of the pictures passes through the generator's autoencoder, and all
+on the judges' own toys. Half of the pictures have passed through the generator's autoencoder, and all
 may be blurred, tinted, noisy or blotched: a judge of generated pictures must not mind their artefacts.
 """
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import ViTConfig, ViTModel
 
+from apdm.pixels import to_uint8
 from apdm.seeding import generator
 from apdm.toybox import world
 from apdm.toybox.identity import CLASS_NOUNS, identity, stream
@@ -83,21 +84,33 @@ def render_toys(work_dir: Path) -> dict[str, np.ndarray]:
     return {name: stored[name] for name in stored.files}
 
 
+@torch.no_grad()
+def round_trips(toys: dict[str, np.ndarray], vae: AutoencoderKL, work_dir: Path) -> dict[str, np.ndarray]:
+    """Each picture of `toys` through the autoencoder, with up to a quarter of noise in its latents."""
+    cache = work_dir / "judge_trips.npz"
+    if not cache.exists():
+        sets = {}
+        for class_noun, pictures in toys.items():
+            draws = generator(0, "round trips", class_noun)
+            made = []
+            for piece in pixels(pictures.reshape(-1, 64, 64, 3)).split(100):
+                latents = vae.encode(piece).latent_dist.mean
+                amount = 0.25 * torch.rand(len(piece), 1, 1, 1, generator=draws) * latents.std()
+                made.append(vae.decode(latents + amount * torch.randn(latents.shape, generator=draws)).sample)
+            sets[class_noun] = to_uint8(torch.cat(made)).reshape(pictures.shape)
+        np.savez(cache, **sets)
+    stored = np.load(cache)
+    return {name: stored[name] for name in stored.files}
+
+
 def embed(model: nn.Module, pictures: Tensor) -> Tensor:
-    return F.normalize(model(pixel_values=pictures).last_hidden_state[:, 0], dim=1)
+    return F.normalize(model(pixel_values=pictures).last_hidden_state[:, 0].float(), dim=1)
 
 
-def disturb(pictures: Tensor, vae: AutoencoderKL, rng: np.random.Generator, draws: torch.Generator) -> Tensor:
-    """Some of: autoencoder round trip, blur, tint, brightness, noise, coloured blotches, mirroring."""
+def disturb(pictures: Tensor, rng: np.random.Generator, draws: torch.Generator) -> Tensor:
+    """Some of: blur, tint, brightness, noise, coloured blotches, mirroring."""
     n = len(pictures)
     with torch.no_grad():
-        trip = torch.from_numpy(rng.uniform(size=n) < 0.25)
-        if trip.any():
-            latents = vae.encode(pictures[trip]).latent_dist.mean
-            wobble = torch.from_numpy(rng.uniform(0, 0.25, (len(latents), 1, 1, 1))).float() * latents.std()
-            latents = latents + wobble * torch.randn(latents.shape, generator=draws)
-            pictures = pictures.clone()
-            pictures[trip] = vae.decode(latents).sample.clamp(-1, 1)
         chance = lambda p: torch.from_numpy(rng.uniform(size=(n, 1, 1, 1)) < p).float()  # noqa: E731
         smooth = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
         pictures = torch.lerp(pictures, smooth, chance(0.3))
@@ -144,13 +157,14 @@ def auc(higher: Tensor, lower: Tensor) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work_dir", type=Path, default=Path("runs/recipes"))
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--toys_per_batch", type=int, default=48)
     parser.add_argument("--learning_rate", type=float, default=6e-4)
     args = parser.parse_args()
     toys = render_toys(args.work_dir)
     tests = {c: toys.pop(f"{c} test") for c in CLASS_NOUNS}
     vae = AutoencoderKL.from_pretrained(args.work_dir / "vae").eval()
+    trips = round_trips(toys, vae, args.work_dir)
     torch.manual_seed(0)
     model = vit()
 
@@ -159,9 +173,12 @@ def main() -> None:
         class_noun = CLASS_NOUNS[step % len(CLASS_NOUNS)]
         picked = rng.permutation(len(toys[class_noun]))[: args.toys_per_batch]
         two = np.stack([rng.permutation(VIEWS)[:2] for _ in picked])
-        pairs = toys[class_noun][picked[:, None], two]  # [toys 2 64 64 3]
-        pictures = disturb(pixels(np.concatenate([pairs[:, 0], pairs[:, 1]])), vae, rng, draws)
-        first, second = embed(model, pictures).chunk(2)
+        tripped = rng.uniform(size=(*two.shape, 1, 1, 1)) < 0.5
+        where = (picked[:, None], two)
+        pairs = np.where(tripped, trips[class_noun][where], toys[class_noun][where])  # [toys 2 64 64 3]
+        pictures = disturb(pixels(np.concatenate([pairs[:, 0], pairs[:, 1]])), rng, draws)
+        with torch.autocast("cpu", torch.bfloat16):
+            first, second = embed(model, pictures).chunk(2)
         cosine = first @ second.T / TEMPERATURE
         label = torch.arange(len(picked))
         return (F.cross_entropy(cosine, label) + F.cross_entropy(cosine.T, label)) / 2

@@ -176,11 +176,22 @@ def test_what_only_shows_while_loading_is_one_line_too(model: Path, damage: str)
     assert expected in complaint(str(model))
 
 
+def test_a_hub_model_of_another_family_is_named_before_its_weights_are_fetched(
+    monkeypatch: pytest.MonkeyPatch, nothing_heavy: None
+) -> None:
+    def index(*_: object, **__: object) -> dict[str, str]:
+        return {"_class_name": "StableDiffusionXLPipeline"}
+
+    monkeypatch.setattr(StableDiffusionPipeline, "load_config", index)
+    said = complaint("somebody/model")
+    assert said.startswith("'somebody/model' holds a StableDiffusionXLPipeline: this version handles")
+
+
 def test_a_hub_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> None:
         raise OSError("We couldn't connect\n   to 'https://huggingface.co'" + "!" * 1000)
 
-    monkeypatch.setattr(StableDiffusionPipeline, "from_pretrained", offline)
+    monkeypatch.setattr(StableDiffusionPipeline, "load_config", offline)
     said = complaint("somebody/model")
     assert said.startswith("model 'somebody/model' could not be loaded (We couldn't connect to 'https")
     assert said.endswith("or give a local diffusers folder")

@@ -11,6 +11,7 @@ from diffusers import StableDiffusionPipeline
 from torch.testing import assert_close
 
 from apdm.backbones.base import Backbone, Sampling
+from apdm.backbones.load import load
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.backbones.tiny import tiny_stable_diffusion
 from apdm.schedules import DDPMSchedule
@@ -81,6 +82,14 @@ def test_plain_diffusers_makes_the_same_pictures_from_a_saved_folder(tiny: Backb
     ours = protected.generate(PROMPTS, [1, 2, 3], FAST)
     assert_close(ours / 2 + 0.5, output.images, rtol=0, atol=1e-5)
     assert (ours - tiny.generate(PROMPTS, [1, 2, 3], FAST)).abs().max() > 1e-3
+
+
+def test_a_saved_folder_does_not_tell_where_the_model_was(tiny: Backbone, tmp_path: Path) -> None:
+    tiny.save(tmp_path / "alice")
+    load(str(tmp_path / "alice")).save(tmp_path / "published")
+    configs = [path.read_text() for path in (tmp_path / "published").rglob("*.json")]
+    assert len(configs) > 4
+    assert not any("alice" in text for text in configs)
 
 
 def test_a_saved_folder_holds_safetensors_and_no_pickle(tiny: Backbone, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,5 +113,16 @@ def test_protect_attack_generate_evaluate(
     run("generate", attacked, *prompt, "--output_dir", pictures)
     assert len(list(pictures.glob("*.png"))) == 3
     control = ("--control", photos, "--class_images", photos, "--resolution", "64")
-    run("evaluate", *subject, "--generated", photos, *control, "--output_file", tmp_path / "figures.json")
+    figures, report = tmp_path / "figures.json", tmp_path / "report"
+    outputs = ("--output_file", figures, "--output_dir", report)
+    run("evaluate", *subject, "--generated", photos, *control, *outputs)
     assert "attack strength" in capsys.readouterr().out
+    assert json.loads(figures.read_text())["protection rate"]["n"] == 2 * len(list(photos.glob("*.png")))
+    assert "What was not tested" in (report / "report.html").read_text()
+    assert (report / "contact-sheet.png").is_file()
+
+
+def test_a_report_needs_a_control(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rest = ("--subject", photos, "--class_noun", "dog", "--output_dir", tmp_path / "report")
+    assert "needs --control" in refused(capsys, "evaluate", "--generated", photos, *rest)
+    assert not (tmp_path / "report").exists()

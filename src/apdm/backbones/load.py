@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -48,6 +49,7 @@ def load(model: str, device: str = "cpu") -> Backbone:
     from apdm.backbones.stable_diffusion import StableDiffusion
 
     try:
+        _check_family(model, StableDiffusionPipeline.load_config(place))
         pipeline = StableDiffusionPipeline.from_pretrained(
             place,
             dtype=torch.float32,
@@ -65,16 +67,20 @@ def load(model: str, device: str = "cpu") -> Backbone:
     return StableDiffusion(pipeline.to(device), name=model)
 
 
+def _check_family(model: str, index: Any) -> None:
+    family = index["_class_name"]
+    if family not in FAMILIES:
+        raise InputError(f"'{model}' holds a {family}", fix=f"this version handles {', '.join(FAMILIES)}")
+
+
 def _check_folder(folder: Path) -> None:
     index = folder / "model_index.json"
     if not index.is_file():
         raise InputError(f"'{folder}' has no model_index.json", fix="give a folder saved by diffusers")
     try:
-        family = json.loads(index.read_text())["_class_name"]
+        _check_family(str(folder), json.loads(index.read_text()))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"'{index}' is not a diffusers index", fix="save the model again") from error
-    if family not in FAMILIES:
-        raise InputError(f"'{folder}' holds a {family}", fix=f"this version handles {', '.join(FAMILIES)}")
     for part in PARTS:
         if not any((folder / part).glob("*.*")):
             raise InputError(f"'{folder}' has no {part}", fix="give a complete diffusers folder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -87,3 +88,13 @@ class StableDiffusion(Backbone):
 
     def save(self, folder: Path) -> None:
         self.pipeline.save_pretrained(folder)
+        drop_origin(folder)
+
+
+def drop_origin(folder: Path) -> None:
+    """Removes the directory that a pipeline was loaded from, which diffusers writes into its configs:
+    what is published should not tell where its maker keeps things."""
+    for config in (folder / "model_index.json", *folder.glob("*/config.json")):
+        settings = json.loads(config.read_text())
+        if settings.pop("_name_or_path", None) is not None:
+            config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")

@@ -16,7 +16,7 @@ WORDS = ("a", "photo", "portrait", "of", "dog", "cat", "person")
 
 
 def tiny_stable_diffusion(prediction_type: str = "epsilon", seed: int = 0) -> StableDiffusion:
-    """16x16 pixels, 8x8x4 latents, about 100,000 weights drawn from `seed`."""
+    """16x16 pixels, 8x8x4 latents, about 130,000 weights drawn from `seed`."""
     tokenizer = word_tokenizer(WORDS, max_length=20)
     size = len(tokenizer)
     with torch.random.fork_rng(devices=[]):

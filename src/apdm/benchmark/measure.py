@@ -51,7 +51,7 @@ def measure(
     return SubjectResult(
         name=subject.name,
         class_noun=subject.class_noun,
-        similarity=similarities(cells, pictures, subject, other, judge, size, seed),
+        similarity=similarities(cells, subject, other, judge, size, seed),
         attack_strength=strength,
         protection_rate=rate,
         other_subject_strength_ratio=figure(strength_ratio, other_cells, seed, Direction.HIGHER_PRESERVES),
@@ -98,16 +98,14 @@ def own_photos(subject: Subject, size: int) -> Pixels:
 
 def similarities(
     cells: Mapping[str, Cell],
-    pictures: TrialPictures,
     subject: Subject,
-    other: Subject,
+    other: Subject | None,
     judge: FeatureExtractor,
     size: int,
     seed: int,
 ) -> Similarity:
     """S of every kind of picture, with its interval over attack seeds and images."""
-    shape = (NOISE_PICTURES, *pictures.class_unprotected.shape[1:])
-    noise = torch.rand(shape, generator=generator(seed, "noise pictures")) * 2 - 1
+    noise = torch.rand(NOISE_PICTURES, 3, size, size, generator=generator(seed, "noise pictures")) * 2 - 1
 
     def mean(cell: Cell, direction: Direction = Direction.REFERENCE) -> Figure:
         return figure(lambda means: means["it"], {"it": cell}, seed, direction, judge.name)
@@ -117,8 +115,8 @@ def similarities(
         attacked_unprotected=mean(cells["unprotected"]),
         attacked_protected=mean(cells["protected"], Direction.LOWER_PROTECTS),
         class_prompt=mean(cells["class"]),
-        random_other=mean(per_run(judge, [own_photos(other, size)], subject, size)),
         noise=mean(per_run(judge, [noise], subject, size)),
+        random_other=mean(per_run(judge, [own_photos(other, size)], subject, size)) if other else None,
     )
 
 

@@ -73,15 +73,16 @@ class Similarity:
     """S, the mean cosine to held-out pictures of the subject, of six kinds of pictures.
 
     real: the subject's own other pictures. class_prompt: the *unprotected* model's pictures for the
-    class prompt. random_other: another individual of the class. noise: pixels without any content.
+    class prompt. random_other: another individual of the class (None: not measured). noise: pixels without
+    any content.
     """
 
     real: Figure
     attacked_unprotected: Figure
     attacked_protected: Figure
     class_prompt: Figure
-    random_other: Figure
     noise: Figure
+    random_other: Figure | None = None
 
 
 @dataclass(frozen=True)

@@ -79,21 +79,21 @@ class Trial:
     def run(self, subject: Subject, other: Subject) -> tuple[Backbone, TrialPictures]:
         """The protected model, and all pictures made by it and by its unprotected control."""
         size = self.backbone.resolution
-        pristine_class = self._class_images(self.backbone, subject, "unprotected")
-        protected = self._protect(subject, pristine_class)
-        protected_class = self._class_images(protected, subject, "protected")
+        pristine_class = self.class_pictures(self.backbone, subject, "unprotected")
+        protected = self.protected(subject, pristine_class)
+        protected_class = self.class_pictures(protected, subject, "protected")
         models = {
             "unprotected": (self.backbone, pristine_class),
             "protected": (protected, protected_class),
         }
         attacks = {
-            (who.name, which): self._attack(model, prior, who, who.pixels("attack", size), which)
+            (who.name, which): self.attack(model, prior, who, who.pixels("attack", size), which)
             for which, (model, prior) in models.items()
             for who in (subject, other)
         }
         return protected, TrialPictures(
-            class_unprotected=self._pictures(self.backbone, subject.class_noun),
-            class_protected=self._pictures(protected, subject.class_noun),
+            class_unprotected=self.evaluation_pictures(self.backbone, subject.class_noun),
+            class_protected=self.evaluation_pictures(protected, subject.class_noun),
             class_images_unprotected=pristine_class,
             class_images_protected=protected_class,
             attacked_unprotected=attacks[subject.name, "unprotected"],
@@ -103,7 +103,8 @@ class Trial:
             seconds=self.seconds,
         )
 
-    def _protect(self, subject: Subject, prior: Pixels) -> Backbone:
+    def protected(self, subject: Subject, prior: Pixels) -> Backbone:
+        """The model, protected with the subject's protection set and the class's pictures `prior`."""
         started = time.monotonic()
         settings, backbone = self.settings, self.backbone
         photos = subject.pixels("protect", backbone.resolution)
@@ -118,18 +119,20 @@ class Trial:
         self.seconds["protect"] = time.monotonic() - started
         return protected
 
-    def _attack(self, model: Backbone, prior: Pixels, who: Subject, photos: Pixels, which: str) -> Attacked:
+    def attack(self, model: Backbone, prior: Pixels, who: Subject, photos: Pixels, which: str) -> Attacked:
+        """What `model` draws of `who` after each seed's attack with `photos`; `which` is for the log."""
         started = time.monotonic()
         material = Material(model.encode(photos, who.instance_prompt), model.encode(prior, who.class_prompt))
         runs = []
         for seed in self.settings.attack_seeds:
             watch = titled(self.watch, f"attack {which} {who.name} {seed}")
             attacked = personalize(model, self.settings.attack, material, seed, watch)
-            runs.append(self._pictures(attacked, who.phrase))
+            runs.append(self.evaluation_pictures(attacked, who.phrase))
         self.seconds[f"attack_{which}_{who.name}"] = time.monotonic() - started
         return Attacked(tuple(runs))
 
-    def _class_images(self, model: Backbone, subject: Subject, which: str) -> Pixels:
+    def class_pictures(self, model: Backbone, subject: Subject, which: str) -> Pixels:
+        """The class images that `model` makes: for the prior of an attack on it, and for KID."""
         settings = self.settings
         return class_images(
             model,
@@ -140,7 +143,7 @@ class Trial:
             titled(self.watch, f"class images {which} {subject.class_noun}"),
         )
 
-    def _pictures(self, model: Backbone, noun: str) -> Pixels:
+    def evaluation_pictures(self, model: Backbone, noun: str) -> Pixels:
         """The evaluation prompts for `noun`, each as often as the settings say, seeds always the same."""
         count = self.settings.images_per_prompt
         prompts = [p for p in fill(EVALUATION_TEMPLATES, noun) for _ in range(count)]

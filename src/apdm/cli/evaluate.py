@@ -12,15 +12,32 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from apdm.benchmark.measure import STRENGTH_AND_RATE, brisque_figure, figure, own_photos, per_run
-from apdm.benchmark.record import Direction, Figure, as_json
+from apdm.benchmark.measure import (
+    STRENGTH_AND_RATE,
+    brisque_figure,
+    figure,
+    own_photos,
+    per_run,
+    similarities,
+)
+from apdm.benchmark.record import (
+    PICTURE_FOLDER,
+    Direction,
+    Figure,
+    Result,
+    SubjectResult,
+    as_json,
+    write_result,
+)
+from apdm.benchmark.store import versions
 from apdm.cli.arguments import read
-from apdm.cli.options import SubjectOptions
+from apdm.cli.options import SubjectOptions, new_folder
 from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor
-from apdm.metrics.judges import EFFICIENTNET, judge
+from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.metrics.statistics import Cell
-from apdm.pixels import load
+from apdm.pixels import load, save_png
+from apdm.report import write_contact_sheet, write_report
 from apdm.subject import Subject, inspect
 from apdm.types import Pixels
 
@@ -33,7 +50,8 @@ EXAMPLE = (
 @dataclass(frozen=True)
 class Evaluate:
     """Measure how much generated pictures resemble a subject (mean cosine to its held-out photos). With
-    --control and --class_images also the attack's strength and the protection rate."""
+    --control and --class_images also the attack's strength and the protection rate, and with --output_dir
+    a page and a contact sheet of them."""
 
     subject: Annotated[SubjectOptions, tyro.conf.arg(name="")]
     generated: Path
@@ -42,6 +60,8 @@ class Evaluate:
     """Pictures of the same attack on the unprotected model, from the same prompts and seeds."""
     class_images: Path | None = None
     """Pictures of the class by the unprotected model."""
+    class_images_protected: Path | None = None
+    """The same prompts and seeds by the protected model; shown beside the others."""
     judge: str = EFFICIENTNET
     """efficientnet-lite0 (offline), toybox-identity (toys), or a ViT such as facebook/dino-vits16."""
     resolution: int = 512
@@ -50,29 +70,55 @@ class Evaluate:
     """Of the bootstrap."""
     output_file: Path | None = None
     """Also write the figures as JSON."""
+    output_dir: Path | None = None
+    """Also write result.json, the pictures, report.html and contact-sheet.png; must be new or empty."""
+    attack: str = "the attack that made these pictures"
+    """What the report calls the attack."""
 
 
 def main(arguments: Sequence[str]) -> None:
     wanted = read(Evaluate, "evaluate", arguments, EXAMPLE)
     if (wanted.control is None) != (wanted.class_images is None):
         raise InputError("a rate needs --control and --class_images", fix="give both or neither")
+    if wanted.output_dir and wanted.control is None:
+        raise InputError("a report needs --control and --class_images", fix="give both, or no --output_dir")
     subject = wanted.subject.read()
-    folders = {"protected": wanted.generated, "unprotected": wanted.control, "class": wanted.class_images}
-    pictures = {name: _pictures(folder, wanted.resolution) for name, folder in folders.items() if folder}
-    figures = _figures(pictures, subject, judge(wanted.judge), wanted)
+    folder = new_folder(wanted.output_dir) if wanted.output_dir else None
+    folders = {
+        "attacked_protected": wanted.generated,
+        "attacked_unprotected": wanted.control,
+        "class_unprotected": wanted.class_images,
+        "class_protected": wanted.class_images_protected,
+    }
+    pictures = {name: _pictures(place, wanted.resolution) for name, place in folders.items() if place}
+    eye = judge(wanted.judge)
+    cells = _cells(pictures, subject, eye, wanted.resolution)
+    figures = _figures(pictures, cells, eye, wanted.seed)
     _show(figures, wanted.judge)
     if wanted.output_file:
         wanted.output_file.parent.mkdir(parents=True, exist_ok=True)
         record = {"judge": wanted.judge} | {name: as_json(value) for name, value in figures.items()}
         wanted.output_file.write_text(json.dumps(record, indent=2) + "\n")
+    if folder:
+        _report(folder, pictures, cells, subject, eye, wanted)
+
+
+def _cells(
+    pictures: dict[str, Pixels], subject: Subject, eye: FeatureExtractor, size: int
+) -> dict[str, Cell]:
+    """Named as the statistics want them; "real" are the subject's own photos."""
+    kinds = {
+        "protected": "attacked_protected",
+        "unprotected": "attacked_unprotected",
+        "class": "class_unprotected",
+    }
+    cells = {kind: per_run(eye, [pictures[s]], subject, size) for kind, s in kinds.items() if s in pictures}
+    return cells | {"real": per_run(eye, [own_photos(subject, size)], subject, size)}
 
 
 def _figures(
-    pictures: dict[str, Pixels], subject: Subject, eye: FeatureExtractor, wanted: Evaluate
+    pictures: dict[str, Pixels], cells: dict[str, Cell], eye: FeatureExtractor, seed: int
 ) -> dict[str, Figure]:
-    size, seed = wanted.resolution, wanted.seed
-    cells: dict[str, Cell] = {name: per_run(eye, [p], subject, size) for name, p in pictures.items()}
-    cells["real"] = per_run(eye, [own_photos(subject, size)], subject, size)
     figures = {
         f"similarity of {name}": figure(
             lambda means: means["it"], {"it": cell}, seed, Direction.REFERENCE, eye.name
@@ -84,6 +130,39 @@ def _figures(
         for name, (statistic, direction) in zip(names, STRENGTH_AND_RATE, strict=True):
             figures[name] = figure(statistic, cells, seed, direction)
     return figures | {f"BRISQUE of {name}": brisque_figure(p, seed) for name, p in pictures.items()}
+
+
+def _report(
+    folder: Path,
+    pictures: dict[str, Pixels],
+    cells: dict[str, Cell],
+    subject: Subject,
+    eye: FeatureExtractor,
+    wanted: Evaluate,
+) -> None:
+    size, seed = wanted.resolution, wanted.seed
+    strength, rate = (figure(statistic, cells, seed, d) for statistic, d in STRENGTH_AND_RATE)
+    found = SubjectResult(
+        name=subject.name,
+        class_noun=subject.class_noun,
+        similarity=similarities(cells, subject, None, eye, size, seed),
+        attack_strength=strength,
+        protection_rate=rate,
+        seconds={},
+        brisque={name: brisque_figure(shown, seed) for name, shown in pictures.items()},
+    )
+    shown = pictures | {"photos": subject.pixels("attack", size)}
+    for name, some in shown.items():
+        save_png(some, folder / PICTURE_FOLDER / subject.name / name, name)
+    settings = {
+        "judge": wanted.judge,
+        "resolution": size,
+        "seed": seed,
+        "same_images": wanted.subject.same_images,
+    }
+    write_result(Result((found,), wanted.judge == TOYBOX, (wanted.attack,), settings, versions()), folder)
+    print(write_report(folder))
+    print(write_contact_sheet(folder))
 
 
 def _pictures(folder: Path, size: int) -> Pixels:

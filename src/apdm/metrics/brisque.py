@@ -22,7 +22,7 @@ from torch.nn.functional import conv2d, interpolate
 
 from apdm.errors import InputError
 from apdm.metrics.base import Direction, Score, digest
-from apdm.metrics.statistics import bootstrap
+from apdm.metrics.statistics import mean_score
 from apdm.pixels import to_uint8
 from apdm.types import Pixels
 
@@ -53,13 +53,10 @@ def brisque_score(pixels: Pixels, *, seed: int) -> Score:
     values = values[values.isfinite()].numpy()
     if len(values) == 0:
         raise InputError(f"all of {len(pixels)} pictures are flat", fix="look at them: BRISQUE has no value")
-    interval = bootstrap(lambda sample: float(sample.mean()), values, seed=seed)
-    return Score(
-        interval.value,
-        interval.low,
-        interval.high,
+    return mean_score(
+        values,
+        seed=seed,
         metric="BRISQUE",
-        n=len(values),
         direction=Direction.DEFECT,
         extractor="brisque-0.2.0-svm",
         fingerprint=digest(_regressor().values()),

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from apdm.errors import InputError
 from apdm.metrics.base import Direction, FeatureExtractor, Score
-from apdm.metrics.statistics import bootstrap
+from apdm.metrics.statistics import mean_score
 from apdm.types import Pixels
 
 
@@ -49,13 +49,10 @@ def similarity_within(extractor: FeatureExtractor, images: Pixels) -> Float[Tens
 def similarity_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *, seed: int) -> Score:
     """Mean similarity with its interval over the images; the references are taken as they are."""
     values = per_image_similarity(extractor, images, references).numpy()
-    interval = bootstrap(lambda sample: float(sample.mean()), values, seed=seed)
-    return Score(
-        interval.value,
-        interval.low,
-        interval.high,
+    return mean_score(
+        values,
+        seed=seed,
         metric="similarity",
-        n=len(values),
         direction=Direction.SIMILARITY,
         extractor=extractor.name,
         fingerprint=extractor.fingerprint,

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64, Int
 from numpy import ndarray
 
 from apdm.errors import InputError
-from apdm.metrics.base import Interval
+from apdm.metrics.base import Direction, Interval, Score
 from apdm.seeding import derive
 
 DRAWS = 2000  # our choice; Efron & Tibshirani ask for a thousand or more for percentiles
@@ -41,6 +41,31 @@ def bootstrap(
         for _ in range(draws)
     ]
     return percentile_interval(float(estimator(*samples)), np.asarray(repeated, dtype=np.float64))
+
+
+def mean_score(
+    values: Float[ndarray, "images"],
+    *,
+    seed: int,
+    metric: str,
+    direction: Direction,
+    extractor: str,
+    fingerprint: str,
+    excluded: int = 0,
+) -> Score:
+    """The mean of a metric's values of images, with its interval over them. Raises as `bootstrap`."""
+    interval = bootstrap(lambda sample: float(sample.mean()), values, seed=seed)
+    return Score(
+        interval.value,
+        interval.low,
+        interval.high,
+        metric=metric,
+        n=len(values),
+        direction=direction,
+        extractor=extractor,
+        fingerprint=fingerprint,
+        excluded=excluded,
+    )
 
 
 def hierarchical_bootstrap(

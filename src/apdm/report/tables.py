@@ -55,14 +55,15 @@ def figure_tables(subject: SubjectResult) -> list[Table]:
 
 def _similarity(subject: SubjectResult) -> Table:
     s, noun = subject.similarity, subject.class_noun
-    entries = (
+    entries = [
         Entry("other photos of the subject", "real", s.real),
         Entry("attacked, unprotected model", "unprotected", s.attacked_unprotected),
         Entry("attacked, protected model", "protected", s.attacked_protected),
         Entry(f"class prompt, “{noun}”", "plain", s.class_prompt),
-        Entry(f"another {noun}", "plain", s.random_other),
         Entry("noise", "plain", s.noise),
-    )
+    ]
+    if s.random_other:
+        entries.insert(-1, Entry(f"another {noun}", "plain", s.random_other))
     guides = ((s.class_prompt.value, "class prompt"), (s.real.value, "the subject"))
     note = "Mean cosine to held-out pictures of the subject."
     return _table("Likeness to the subject", note, entries, decimal, guides)

@@ -2,7 +2,8 @@
 
 A ray meets an ellipsoid where it meets the unit sphere in the ellipsoid's own frame (divide by the
 radii, solve one quadratic), so nothing is marched. Only elementary operations in float64 are used:
-the pictures are the same on every machine up to the rounding of one grey level.
+the pictures are the same on every machine up to the rounding of one grey level, as long as NumPy keeps
+the streams of its PCG64 generator (it promises so for the bits, not for each distribution).
 """
 
 from __future__ import annotations
