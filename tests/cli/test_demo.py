@@ -88,3 +88,11 @@ def test_a_folder_with_other_things_in_it_is_left_alone(
     assert stop.value.code == 2
     assert "not empty" in capsys.readouterr().err
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_the_real_demo_has_a_control_that_takes_and_a_protection_that_hinders(tmp_path: Path) -> None:
+    result = run(tmp_path / "demo")
+    for subject in result["subjects"]:
+        assert subject["attack_strength"]["value"] >= 0.5
+        assert subject["protection_rate"]["value"] > 0

@@ -45,6 +45,7 @@ def test_the_published_settings() -> None:
         "train_batch_size": 1,
         "num_class_images": 200,
         "simulated": DreamBooth(),
+        "anchored": False,
         "leak": False,
     }
 

@@ -41,6 +41,9 @@ class APDM:
     """Class images for the prior and the simulated attack [released code]."""
     simulated: Personalizer = field(default_factory=DreamBooth)
     """The attack that is looked ahead; of its steps only `inner_steps` are taken."""
+    anchored: bool = False
+    """Take the protection gradient at the protected weights too, before the first simulated step
+    [ours; the paper begins after it]."""
     leak: bool = False
     """The released code's gradient leak (docs/papers.md); for comparison only."""
 
@@ -146,7 +149,7 @@ def protect(
     """
     protected = backbone.copy()
     optimizer = adamw(protected.network.requires_grad_(True).parameters(), config.learning_rate)
-    look_ahead = LookAhead(protected, config.simulated, config.inner_steps, config.leak)
+    look_ahead = LookAhead(protected, config.simulated, config.inner_steps, config.leak, config.anchored)
 
     def loss(model: Backbone, draws: torch.Generator) -> Scalar:
         return protection_loss(model, backbone, material, config, draws)

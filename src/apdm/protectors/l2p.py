@@ -35,12 +35,22 @@ class LookAhead:
     `leak=True` reproduces the published code, which does not clear the attack's own gradient before
     the protection's is added, so that th also receives the sum of grad L_per(th'_i) and, at beta = 1,
     descends on the subject. It is there for comparison only.
+
+    `anchored=True` is ours: the protection gradient is also taken at th'_0 = th, before the first step.
+    An attack with prior preservation repairs the class while it is simulated, so that after its steps
+    the class term no longer sees what th itself has lost.
     """
 
     def __init__(
-        self, protected: Backbone, personalizer: Personalizer, steps: int, leak: bool = False
+        self,
+        protected: Backbone,
+        personalizer: Personalizer,
+        steps: int,
+        leak: bool = False,
+        anchored: bool = False,
     ) -> None:
-        self.protected, self.personalizer, self.steps, self.leak = protected, personalizer, steps, leak
+        self.protected, self.personalizer, self.steps = protected, personalizer, steps
+        self.leak, self.anchored = leak, anchored
         self.model = protected.copy()
         self.attachment = personalizer.attach(self.model)
         self.optimizer = adamw(self.attachment.trainable, personalizer.learning_rate)
@@ -50,6 +60,8 @@ class LookAhead:
         self.model.load_weights_from(self.protected)
         reset(self.optimizer)
         personalization, protection = 0.0, 0.0
+        if self.anchored:
+            self._protect(protection_loss, generator(seed, "anchor"), 0)
         for step in range(self.steps):
             loss = self.personalizer.loss(self.model, material, generator(seed, "attack", step))
             personalization += finite(loss, "the simulated attack", step + 1) / self.steps
@@ -57,12 +69,18 @@ class LookAhead:
             self.optimizer.step()
             if not self.leak:
                 self.model.network.zero_grad(set_to_none=False)
-            penalty = protection_loss(self.model, generator(seed, "protection", step))
-            protection += finite(penalty, "the protection", step + 1) / self.steps
-            penalty.backward()
-            self._add_gradients()
-            self.model.network.zero_grad(set_to_none=False)
+            draws = generator(seed, "protection", step)
+            protection += self._protect(protection_loss, draws, step + 1) / self.steps
         return Simulation(personalization, protection)
+
+    def _protect(self, protection_loss: ProtectionLoss, draws: torch.Generator, step: int) -> float:
+        """Adds the protection gradient at the looked-ahead weights as they are; returns the loss."""
+        penalty = protection_loss(self.model, draws)
+        value = finite(penalty, "the protection", step)
+        penalty.backward()
+        self._add_gradients()
+        self.model.network.zero_grad(set_to_none=False)
+        return value
 
     def _add_gradients(self) -> None:
         for name, weight in self.protected.weights().items():

@@ -1,0 +1,115 @@
+"""The shipped models: small, whole, loadable by anybody, and what the attack and the judge need of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from torch import Tensor
+
+from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, Asset
+from apdm.backbones.load import load
+from apdm.backbones.stable_diffusion import StableDiffusion
+from apdm.benchmark.measure import own_photos
+from apdm.benchmark.trial import Trial, TrialSettings
+from apdm.metrics.judges import TOYBOX, judge
+from apdm.metrics.similarity import cosine_matrix, per_image_similarity
+from apdm.pixels import from_uint8
+from apdm.seeding import generator
+from apdm.toybox import presets
+from apdm.toybox.identity import CLASS_NOUNS, identity
+from apdm.toybox.seeds import Purpose
+from apdm.toybox.subjects import toy_subject
+from apdm.toybox.world import portrait, render
+from apdm.types import Pixels
+from apdm.watch import silent
+
+MEGABYTE = 1_000_000
+
+
+def toys(class_noun: str, count: int, views: int) -> Pixels:
+    """`views` portraits each of `count` tuning toys, toy after toy."""
+    seeds = [Purpose.TUNING.seed(number) for number in range(count)]
+    pictures = [render(portrait(identity(class_noun, s), s, view)) for s in seeds for view in range(views)]
+    return from_uint8(np.stack(pictures))
+
+
+@pytest.fixture(scope="module")
+def toybox() -> StableDiffusion:
+    found = load("toybox")
+    assert isinstance(found, StableDiffusion)
+    return found
+
+
+@pytest.mark.parametrize(("asset", "limit"), [(TOYBOX_GENERATOR, 26), (TOYBOX_IDENTITY, 10)])
+def test_the_weights_are_small_half_precision_shards(asset: Asset, limit: int) -> None:
+    folder = asset.folder()
+    sizes = [path.stat().st_size for path in folder.rglob("*.safetensors")]
+    assert max(sizes) <= 15 * MEGABYTE
+    assert sum(sizes) <= limit * MEGABYTE
+    assert (folder / "README.md").is_file()
+
+
+def test_plain_diffusers_loads_the_generator_and_generates() -> None:
+    pipeline = StableDiffusionPipeline.from_pretrained(TOYBOX_GENERATOR.folder())
+    pipeline.set_progress_bar_config(disable=True)
+    draws = torch.Generator().manual_seed(0)
+    made = pipeline("a photo of a dog", num_inference_steps=2, generator=draws, output_type="np").images
+    assert made.shape == (1, 64, 64, 3)
+    assert np.isfinite(made).all()
+    assert made.std() > 0.02
+
+
+def test_the_autoencoder_carries_toys(toybox: StableDiffusion) -> None:
+    pictures = toys("dog", 8, 1)
+    with torch.no_grad():
+        vae = toybox.pipeline.vae
+        carried = vae.decode(vae.encode(pictures).latent_dist.mean).sample
+    error = (carried - pictures).square().mean()
+    assert 10 * torch.log10(4 / error) > 25  # dB; the difference of black and white is 2
+
+
+def test_an_unheard_identifier_counts_at_least_a_third_of_a_colour_word(toybox: StableDiffusion) -> None:
+    draws = generator(0, "hearing")
+    clean = toybox.encode_images(toys("dog", 16, 1)).sample(torch.arange(16), draws)
+    noise, t = torch.randn(clean.shape, generator=draws), toybox.schedule.sample_times(16, draws)
+    noisy = toybox.schedule.add_noise(clean, noise, t)
+
+    @torch.no_grad()
+    def prediction(said: str) -> Tensor:
+        return toybox.predict(noisy, t, toybox.encode_prompts([f"a photo of {said}"] * 16))
+
+    plain = prediction("dog")
+    heard = {word: float((prediction(f"{word} dog") - plain).norm()) for word in ("sks", "t@t", "gray")}
+    assert heard["sks"] > heard["gray"] / 3
+    assert heard["t@t"] > heard["gray"] / 3
+
+
+@pytest.mark.parametrize("class_noun", CLASS_NOUNS)
+def test_the_judge_tells_a_toy_from_others_of_its_class(class_noun: str) -> None:
+    features = judge(TOYBOX)(toys(class_noun, 12, views=3))
+    cosines, owner = cosine_matrix(features, features), torch.arange(12).repeat_interleave(3)
+    same = (owner[:, None] == owner) & ~torch.eye(len(owner), dtype=torch.bool)
+    right = cosines[same][:, None] > cosines[owner[:, None] != owner]
+    assert right.double().mean() > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("class_noun", ["dog", "person"])
+def test_the_control_attack_takes(toybox: StableDiffusion, tmp_path: Path, class_noun: str) -> None:
+    """Strength of at least one half on a tuning toy, so that a protection has something to prevent."""
+    subject = toy_subject(tmp_path / "toy", class_noun, Purpose.TUNING.seed(0), Purpose.TUNING)
+    settings = TrialSettings(presets.PROTECTION, presets.ATTACK, presets.SAMPLING, attack_seeds=(0,))
+    trial, size, eye = Trial(toybox, settings, silent), toybox.resolution, judge(TOYBOX)
+    held_out, photos = subject.pixels("held_out", size), subject.pixels("attack", size)
+
+    def similarity(pictures: Pixels) -> float:
+        return float(per_image_similarity(eye, pictures, held_out).mean())
+
+    prior = trial.class_pictures(toybox, subject, "unprotected")
+    attacked = similarity(trial.attack(toybox, prior, subject, photos, "unprotected").shown)
+    class_ = similarity(trial.evaluation_pictures(toybox, subject.class_noun))
+    assert (attacked - class_) / (similarity(own_photos(subject, size)) - class_) > 0.5
