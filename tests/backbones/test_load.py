@@ -49,6 +49,12 @@ def complaint(name: str) -> str:
     return str(caught.value)
 
 
+def test_loading_is_silent(saved: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    capfd.readouterr()
+    load(str(saved)).save(tmp_path)
+    assert "%" not in capfd.readouterr().err
+
+
 def test_a_saved_folder_is_loaded_as_it_was(saved: Path) -> None:
     loaded, expected = load(str(saved)), tiny_stable_diffusion("v_prediction", seed=5)
     assert isinstance(loaded.schedule, DDPMSchedule)

@@ -14,6 +14,7 @@ def test_every_step_is_a_line_of_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     with progress(log) as watch:
         watch("protect dog", 1, 2, {"loss": 0.5})
+        assert len(log.read_text().splitlines()) == 1  # at once, for who follows it
         watch("protect dog", 2, 2, {"loss": 0.25})
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(x["task"], x["done"], x["total"], x["loss"]) for x in lines] == [

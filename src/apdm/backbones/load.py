@@ -48,6 +48,7 @@ def load(model: str, device: str = "cpu") -> Backbone:
 
     from apdm.backbones.stable_diffusion import StableDiffusion
 
+    _hide_loading_bars()
     try:
         _check_family(model, StableDiffusionPipeline.load_config(place))
         pipeline = StableDiffusionPipeline.from_pretrained(
@@ -65,6 +66,17 @@ def load(model: str, device: str = "cpu") -> Backbone:
             fix="check the name, log in if the model is gated, or give a local diffusers folder",
         ) from error
     return StableDiffusion(pipeline.to(device), name=model)
+
+
+def _hide_loading_bars() -> None:
+    """Parts from a disk load in a blink; only the hub's downloads deserve a bar."""
+    from diffusers.utils import logging as diffusers_logging
+    from huggingface_hub.utils import enable_progress_bars
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    enable_progress_bars()  # the line above has switched these off as well
 
 
 def _check_family(model: str, index: Any) -> None:

@@ -49,7 +49,7 @@ def progress(log: Path | None = None) -> Iterator[Watch]:
         console=Console(stderr=True),
     )
     tasks: dict[str, int] = {}
-    lines = log.open("a") if log else None
+    lines = log.open("a", buffering=1) if log else None  # whole lines, for who follows it
 
     def watch(task: str, done: int, total: int, figures: Mapping[str, float]) -> None:
         if task not in tasks or bars.tasks[tasks[task]].finished:
