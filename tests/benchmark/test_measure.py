@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from apdm.benchmark.measure import own_photos, per_run, recorded, strength_ratio, subject_cells
+from apdm.benchmark.measure import own_photos, per_run, real, recorded, strength_ratio, subject_cells
 from apdm.benchmark.record import Direction
 from apdm.benchmark.trial import Attacked, TrialPictures
 from apdm.metrics.base import Interval
@@ -49,6 +50,13 @@ def test_cells_hold_one_row_of_cosines_for_each_run(subject: Subject) -> None:
 
 def test_own_photos_are_those_not_held_out(subject: Subject) -> None:
     assert len(own_photos(subject, 64)) == len(subject.protect) + len(subject.attack) == 8
+
+
+def test_a_photo_is_not_compared_with_itself_where_all_sets_are_the_same(subject: Subject) -> None:
+    same = dataclasses.replace(subject, protect=subject.held_out, attack=subject.held_out)
+    features = FirstPixel()(subject.pixels("held_out", 64))
+    others = [[features[i] @ features[j] for j in range(8) if j != i] for i in range(8)]
+    assert real(FirstPixel(), same, 64)[0][0] == pytest.approx([float(sum(row)) / 7 for row in others])
 
 
 def test_strength_and_rate_from_a_trials_pictures(subject: Subject) -> None:

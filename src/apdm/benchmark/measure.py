@@ -12,7 +12,7 @@ from apdm.benchmark.trial import TrialPictures
 from apdm.metrics import brisque
 from apdm.metrics.base import FeatureExtractor, Interval
 from apdm.metrics.kid import kid_score
-from apdm.metrics.similarity import per_image_similarity
+from apdm.metrics.similarity import per_image_similarity, similarity_within
 from apdm.metrics.statistics import (
     Cell,
     Means,
@@ -45,7 +45,7 @@ def measure(
         "unprotected": per_run(judge, pictures.other_attacked_unprotected.runs, other, size),
         "protected": per_run(judge, pictures.other_attacked_protected.runs, other, size),
         "class": per_run(judge, [pictures.class_unprotected], other, size),
-        "real": per_run(judge, [own_photos(other, size)], other, size),
+        "real": real(judge, other, size),
     }
     strength, rate = (figure(f, cells, seed, d) for f, d in STRENGTH_AND_RATE)
     return SubjectResult(
@@ -80,7 +80,7 @@ def subject_cells(
         "unprotected": per_run(judge, pictures.attacked_unprotected.runs, subject, size),
         "protected": per_run(judge, pictures.attacked_protected.runs, subject, size),
         "class": per_run(judge, [pictures.class_unprotected], subject, size),
-        "real": per_run(judge, [own_photos(subject, size)], subject, size),
+        "real": real(judge, subject, size),
     }
 
 
@@ -88,6 +88,13 @@ def per_run(judge: FeatureExtractor, runs: Sequence[Pixels], subject: Subject, s
     """One subject's cell: for each run the pictures' mean cosines to the held-out photos."""
     references = subject.pixels("held_out", size)
     return [[per_image_similarity(judge, run, references).numpy() for run in runs]]
+
+
+def real(judge: FeatureExtractor, subject: Subject, size: int) -> Cell:
+    """Its own photos' cell. Where all sets are the same, each photo is compared with the others only."""
+    if subject.protect == subject.held_out:
+        return [[similarity_within(judge, subject.pixels("held_out", size)).numpy()]]
+    return per_run(judge, [own_photos(subject, size)], subject, size)
 
 
 def own_photos(subject: Subject, size: int) -> Pixels:

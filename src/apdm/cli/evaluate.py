@@ -16,8 +16,8 @@ from apdm.benchmark.measure import (
     STRENGTH_AND_RATE,
     brisque_figure,
     figure,
-    own_photos,
     per_run,
+    real,
     similarities,
 )
 from apdm.benchmark.record import (
@@ -113,7 +113,7 @@ def _cells(
         "class": "class_unprotected",
     }
     cells = {kind: per_run(eye, [pictures[s]], subject, size) for kind, s in kinds.items() if s in pictures}
-    return cells | {"real": per_run(eye, [own_photos(subject, size)], subject, size)}
+    return cells | {"real": real(eye, subject, size)}
 
 
 def _figures(
