@@ -73,6 +73,12 @@ def test_the_demo_writes_its_report_and_repeats_itself(tmp_path: Path) -> None:
         for name in ("attack_strength", "protection_rate", "other_subject_strength_ratio"):
             assert {"value", "low", "high", "n"} <= set(subject[name])
         assert set(subject["kid"]) == {"unprotected", "protected"}
+    for shown in (folder / "pictures").iterdir():
+        names = {kind.name: {path.name for path in kind.iterdir()} for kind in shown.iterdir()}
+        assert len(names) == 8
+        assert (
+            names["class_protected"] == names["attacked_protected"] > names["photos"]
+        )  # they stand together
     assert {"apdm", "torch"} <= set(first["versions"])
     assert first["settings"]["protection"]["outer_steps"] == 1
     assert without_times(run(folder)) == first

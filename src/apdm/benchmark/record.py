@@ -1,7 +1,7 @@
 """The record of a run: every figure with its interval, and the folder that keeps them.
 
 A run's folder holds `result.json` (this record), `log.jsonl`, and the pictures themselves as
-`pictures/<subject>/<set>/NN.png`; equal numbers in two sets mean equal prompt and seed.
+`pictures/<subject>/<set>/picture_NNNNN.png`; equal names in two sets mean equal prompt and seed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, NoReturn, cast, get_args, get_origin, get_type_hints
 from apdm.errors import InputError
 
 RESULT_FILE, LOG_FILE, PICTURE_FOLDER = "result.json", "log.jsonl", "pictures"
+PICTURE_STEM = "picture"  # of the files in every set: the report lays equal names side by side
 
 PICTURE_SETS = (
     "photos",

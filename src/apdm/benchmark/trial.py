@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from apdm.backbones.base import Backbone, Sampling
+from apdm.benchmark.record import PICTURE_STEM
 from apdm.personalizers.base import Material, Personalizer, class_images, personalize
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.pixels import save_png
@@ -60,13 +61,13 @@ class TrialPictures:
     seconds: dict[str, float]
 
     def save(self, folder: Path) -> None:
-        """Writes the sets that a report shows as `folder`/SET/NN.png."""
+        """Writes the sets that a report shows as `folder`/SET/picture_NNNNN.png."""
         for name in ("class_unprotected", "class_protected"):
-            save_png(getattr(self, name), folder / name, name)
+            save_png(getattr(self, name), folder / name, PICTURE_STEM)
         for name in ("attacked_unprotected", "attacked_protected"):
-            save_png(getattr(self, name).shown, folder / name, name)
+            save_png(getattr(self, name).shown, folder / name, PICTURE_STEM)
             other = f"other_{name}"
-            save_png(getattr(self, other).shown, folder / other, other)
+            save_png(getattr(self, other).shown, folder / other, PICTURE_STEM)
 
 
 class Trial:

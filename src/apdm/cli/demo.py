@@ -10,7 +10,7 @@ from pathlib import Path
 from apdm.backbones.base import Backbone
 from apdm.backbones.load import load
 from apdm.benchmark.measure import measure
-from apdm.benchmark.record import LOG_FILE, PICTURE_FOLDER, Result, SubjectResult, write_result
+from apdm.benchmark.record import LOG_FILE, PICTURE_FOLDER, PICTURE_STEM, Result, SubjectResult, write_result
 from apdm.benchmark.store import plain, versions
 from apdm.benchmark.trial import Trial, TrialSettings
 from apdm.cli.arguments import read
@@ -104,7 +104,7 @@ def _named(attack: DreamBooth, seeds: Sequence[int]) -> str:
 def _save_photos(subject: Subject, other: Subject, folder: Path, size: int) -> None:
     """The pictures that the attacker had, beside what he made of them."""
     for name, who in (("photos", subject), ("other_photos", other)):
-        save_png(who.pixels("attack", size), folder / name, name)
+        save_png(who.pixels("attack", size), folder / name, PICTURE_STEM)
 
 
 def _fresh(folder: Path) -> Path:

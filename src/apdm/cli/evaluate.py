@@ -22,6 +22,7 @@ from apdm.benchmark.measure import (
 )
 from apdm.benchmark.record import (
     PICTURE_FOLDER,
+    PICTURE_STEM,
     Direction,
     Figure,
     Result,
@@ -153,7 +154,7 @@ def _report(
     )
     shown = pictures | {"photos": subject.pixels("attack", size)}
     for name, some in shown.items():
-        save_png(some, folder / PICTURE_FOLDER / subject.name / name, name)
+        save_png(some, folder / PICTURE_FOLDER / subject.name / name, PICTURE_STEM)
     settings = {
         "judge": wanted.judge,
         "resolution": size,

@@ -73,9 +73,8 @@ def find_pictures(folder: Path, subject: str) -> dict[str, dict[str, Path]]:
     home = folder / PICTURE_FOLDER / subject
     found = {name: {path.stem: path for path in sorted((home / name).glob("*.png"))} for name in PICTURE_SETS}
     if not any(found.values()):
-        raise InputError(
-            f"{home} has no pictures", fix=f"keep them as <set>/NN.png, sets {', '.join(PICTURE_SETS)}"
-        )
+        sets = ", ".join(PICTURE_SETS)
+        raise InputError(f"{home} has no pictures", fix=f"keep them as <set>/picture_NNNNN.png, sets {sets}")
     return found
 
 
