@@ -9,7 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from apdm.benchmark.measure import own_photos, per_run, real, recorded, strength_ratio, subject_cells
+from apdm.benchmark.measure import (
+    own_photos,
+    per_run,
+    real,
+    recorded,
+    strength_and_rate,
+    strength_ratio,
+    subject_cells,
+)
 from apdm.benchmark.record import Direction
 from apdm.benchmark.trial import Attacked, TrialPictures
 from apdm.metrics.base import Interval
@@ -79,6 +87,7 @@ def test_strength_and_rate_from_a_trials_pictures(subject: Subject) -> None:
     gained = s["unprotected"] - s["class"]
     strength = hierarchical_bootstrap(attack_strength, cells, seed=0)
     rate = hierarchical_bootstrap(protection_rate, cells, seed=0)
+    assert [it.n for it in strength_and_rate(cells, seed=0)] == [4, 8]
     assert strength.value == pytest.approx(gained / (s["real"] - s["class"]))
     assert rate.value == pytest.approx((s["unprotected"] - s["protected"]) / gained)
     assert held.shape == (1, 3, 64, 64)

@@ -47,7 +47,7 @@ def measure(
         "class": per_run(judge, [pictures.class_unprotected], other, size),
         "real": real(judge, other, size),
     }
-    strength, rate = (figure(f, cells, seed, d) for f, d in STRENGTH_AND_RATE)
+    strength, rate = strength_and_rate(cells, seed)
     return SubjectResult(
         name=subject.name,
         class_noun=subject.class_noun,
@@ -134,10 +134,12 @@ def strength_ratio(means: Means) -> np.ndarray:
     return np.where(np.abs(control) > 1e-6, gained / np.where(control == 0, 1, control), np.nan)
 
 
-STRENGTH_AND_RATE: tuple[tuple[Statistic, Direction], ...] = (
-    (attack_strength, Direction.REFERENCE),
-    (protection_rate, Direction.HIGHER_PROTECTS),
-)
+def strength_and_rate(cells: Mapping[str, Cell], seed: int) -> tuple[Figure, Figure]:
+    """The control's attack strength, which rests on its own pictures only, and the protection rate."""
+    return (
+        figure(attack_strength, cells, seed, Direction.REFERENCE, rests_on=("unprotected",)),
+        figure(protection_rate, cells, seed, Direction.HIGHER_PROTECTS),
+    )
 
 
 def figure(
@@ -146,10 +148,12 @@ def figure(
     seed: int,
     direction: Direction,
     extractor: str | None = None,
+    rests_on: Sequence[str] = ("unprotected", "protected"),
 ) -> Figure:
-    """`statistic` with its bootstrap interval; n counts the generated pictures it rests on."""
+    """`statistic` with its bootstrap interval; n counts the pictures of the attacks that it `rests_on`,
+    or all where there is no attack."""
     interval = hierarchical_bootstrap(statistic, cells, seed=seed)
-    counted = [key for key in cells if key in ("unprotected", "protected")] or list(cells)
+    counted = [key for key in cells if key in rests_on] or list(cells)
     n = sum(len(images) for key in counted for runs in cells[key] for images in runs)
     return recorded(interval, n, direction, extractor)
 

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from apdm.benchmark.measure import (
-    STRENGTH_AND_RATE,
     brisque_figure,
     figure,
     per_run,
     real,
     similarities,
+    strength_and_rate,
 )
 from apdm.benchmark.record import (
     PICTURE_FOLDER,
@@ -127,9 +127,7 @@ def _figures(
         for name, cell in cells.items()
     }
     if "unprotected" in cells:
-        names = ("attack strength", "protection rate")
-        for name, (statistic, direction) in zip(names, STRENGTH_AND_RATE, strict=True):
-            figures[name] = figure(statistic, cells, seed, direction)
+        figures["attack strength"], figures["protection rate"] = strength_and_rate(cells, seed)
     return figures | {f"BRISQUE of {name}": brisque_figure(p, seed) for name, p in pictures.items()}
 
 
@@ -142,7 +140,7 @@ def _report(
     wanted: Evaluate,
 ) -> None:
     size, seed = wanted.resolution, wanted.seed
-    strength, rate = (figure(statistic, cells, seed, d) for statistic, d in STRENGTH_AND_RATE)
+    strength, rate = strength_and_rate(cells, seed)
     found = SubjectResult(
         name=subject.name,
         class_noun=subject.class_noun,

@@ -54,7 +54,11 @@ def mean_score(
     excluded: int = 0,
 ) -> Score:
     """The mean of a metric's values of images, with its interval over them. Raises as `bootstrap`."""
-    interval = bootstrap(lambda sample: float(sample.mean()), values, seed=seed)
+
+    def mean(sample: Float[ndarray, "images"]) -> float:
+        return float(sample.mean())
+
+    interval = bootstrap(mean, values, seed=seed)
     return Score(
         interval.value,
         interval.low,
