@@ -46,6 +46,7 @@ def test_the_published_settings() -> None:
         "num_class_images": 200,
         "simulated": DreamBooth(),
         "anchored": False,
+        "restart_every": 1,
         "leak": False,
     }
 

@@ -62,6 +62,27 @@ def test_an_anchored_one_adds_the_gradient_before_the_first_step(protected, quad
     assert gradient_of(protected).item() == pytest.approx(expected, rel=1e-9)
 
 
+def test_a_carried_attack_goes_on_and_starts_anew_in_its_turn(
+    protected, quadratic_attack, adamw_by_hand
+) -> None:
+    long = adamw_by_hand(5.0, lambda w: 2 * (w - 1), 0.3, 2 * STEPS)
+    look_ahead = LookAhead(protected, quadratic_attack, STEPS, restart_every=2)
+    for steps in (long[:STEPS], long[STEPS:], long[:STEPS]):
+        weight_of(protected).grad = None
+        look_ahead.gather(NOTHING, protection_loss, 0)
+        assert gradient_of(protected).item() == pytest.approx(sum(2 * (w + 2) for w in steps), rel=1e-9)
+
+
+def test_a_carried_attack_moves_along_with_the_protected_weights(protected, quadratic_attack) -> None:
+    look_ahead = LookAhead(protected, quadratic_attack, STEPS, restart_every=2)
+    look_ahead.gather(NOTHING, protection_loss, 0)
+    reached = weight_of(look_ahead.model).item()
+    with torch.no_grad():
+        weight_of(protected).add_(0.25)
+    look_ahead.follow()
+    assert weight_of(look_ahead.model).item() == pytest.approx(reached + 0.25)
+
+
 def test_the_mean_losses_are_told(protected, quadratic_attack, path) -> None:
     told = LookAhead(protected, quadratic_attack, STEPS).gather(NOTHING, protection_loss, 0)
     assert told.personalization == pytest.approx(sum((w - 1) ** 2 for w in path[:-1]) / STEPS)

@@ -44,6 +44,8 @@ class APDM:
     anchored: bool = False
     """Take the protection gradient at the protected weights too, before the first simulated step
     [ours; the paper begins after it]."""
+    restart_every: int = 1
+    """Look-aheads after which the simulated attack starts anew [1 as published; more is ours]."""
     leak: bool = False
     """The released code's gradient leak (docs/papers.md); for comparison only."""
 
@@ -149,7 +151,9 @@ def protect(
     """
     protected = backbone.copy()
     optimizer = adamw(protected.network.requires_grad_(True).parameters(), config.learning_rate)
-    look_ahead = LookAhead(protected, config.simulated, config.inner_steps, config.leak, config.anchored)
+    look_ahead = LookAhead(
+        protected, config.simulated, config.inner_steps, config.leak, config.anchored, config.restart_every
+    )
 
     def loss(model: Backbone, draws: torch.Generator) -> Scalar:
         return protection_loss(model, backbone, material, config, draws)

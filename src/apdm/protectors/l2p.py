@@ -36,9 +36,11 @@ class LookAhead:
     the protection's is added, so that th also receives the sum of grad L_per(th'_i) and, at beta = 1,
     descends on the subject. It is there for comparison only.
 
-    `anchored=True` is ours: the protection gradient is also taken at th'_0 = th, before the first step.
+    Two ways of ours, off by default. `anchored=True`: the protection gradient is also taken at th itself.
     An attack with prior preservation repairs the class while it is simulated, so that after its steps
-    the class term no longer sees what th itself has lost.
+    the class term no longer sees what th itself has lost. `restart_every=R`: the simulated attack starts
+    anew from th only in every R-th look-ahead; in between it goes on where it was, moved by what th has
+    moved. It so reaches R x `steps` steps, as deep as a real attack, at the price of `steps`.
     """
 
     def __init__(
@@ -48,20 +50,24 @@ class LookAhead:
         steps: int,
         leak: bool = False,
         anchored: bool = False,
+        restart_every: int = 1,
     ) -> None:
         self.protected, self.personalizer, self.steps = protected, personalizer, steps
-        self.leak, self.anchored = leak, anchored
+        self.leak, self.anchored, self.restart_every = leak, anchored, restart_every
         self.model = protected.copy()
         self.attachment = personalizer.attach(self.model)
         self.optimizer = adamw(self.attachment.trainable, personalizer.learning_rate)
+        self.start = protected.copy() if restart_every > 1 else protected  # th of the last look-ahead
+        self.gathered = 0
 
     def gather(self, material: Material, protection_loss: ProtectionLoss, seed: int) -> Simulation:
         """Adds one look-ahead's protection gradients to `.grad` of the protected weights."""
-        self.model.load_weights_from(self.protected)
-        reset(self.optimizer)
+        self.follow()
         personalization, protection = 0.0, 0.0
         if self.anchored:
-            self._protect(protection_loss, generator(seed, "anchor"), 0)
+            anchor = protection_loss(self.protected, generator(seed, "anchor"))
+            finite(anchor, "the protection", 0)
+            anchor.backward()
         for step in range(self.steps):
             loss = self.personalizer.loss(self.model, material, generator(seed, "attack", step))
             personalization += finite(loss, "the simulated attack", step + 1) / self.steps
@@ -71,7 +77,21 @@ class LookAhead:
                 self.model.network.zero_grad(set_to_none=False)
             draws = generator(seed, "protection", step)
             protection += self._protect(protection_loss, draws, step + 1) / self.steps
+        self.gathered += 1
         return Simulation(personalization, protection)
+
+    def follow(self) -> None:
+        """Puts the simulated attack where the next look-ahead begins."""
+        if self.gathered % self.restart_every == 0:
+            self.model.load_weights_from(self.protected)
+            reset(self.optimizer)
+        else:
+            before, now = self.start.weights(), self.protected.weights()
+            with torch.no_grad():
+                for name, weight in self.model.weights().items():
+                    weight += now[name] - before[name]
+        if self.start is not self.protected:
+            self.start.load_weights_from(self.protected)
 
     def _protect(self, protection_loss: ProtectionLoss, draws: torch.Generator, step: int) -> float:
         """Adds the protection gradient at the looked-ahead weights as they are; returns the loss."""
