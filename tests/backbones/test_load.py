@@ -101,7 +101,11 @@ def test_models_that_are_gone_are_named(name: str) -> None:
 
 @pytest.mark.usefixtures("nothing_heavy")
 @pytest.mark.parametrize("name", ["nowhere", "./nowhere", "../a", "/no/where", "/nowhere", "~/x", "a/b/c"])
-def test_a_folder_that_does_not_exist_is_named(name: str) -> None:
+def test_a_folder_that_does_not_exist_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     assert complaint(name) == f"model folder '{name}' does not exist: give a diffusers folder or a hub id"
 
 
