@@ -111,7 +111,7 @@ def restore_unused_rows(embedding: nn.Embedding, used: Tensor) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work_dir", type=Path, default=Path("runs/recipes"))
-    parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--steps", type=int, default=21_000)
     parser.add_argument("--train_batch_size", type=int, default=64)
     parser.add_argument("--learning_rate", type=float, default=8e-4)
     parser.add_argument("--mixed_precision", choices=["no", "bf16"], default="bf16")

@@ -157,7 +157,7 @@ def auc(higher: Tensor, lower: Tensor) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work_dir", type=Path, default=Path("runs/recipes"))
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=4600)
     parser.add_argument("--toys_per_batch", type=int, default=48)
     parser.add_argument("--learning_rate", type=float, default=6e-4)
     args = parser.parse_args()

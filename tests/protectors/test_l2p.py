@@ -75,6 +75,8 @@ def test_a_carried_attack_goes_on_and_starts_anew_in_its_turn(
 
 def test_a_carried_attack_moves_along_with_the_protected_weights(protected, quadratic_attack) -> None:
     look_ahead = LookAhead(protected, quadratic_attack, STEPS, restart_every=2)
+    with torch.no_grad():
+        weight_of(protected).add_(1.0)  # before the first look-ahead: no part of what is carried
     look_ahead.gather(NOTHING, protection_loss, 0)
     reached = weight_of(look_ahead.model).item()
     with torch.no_grad():
