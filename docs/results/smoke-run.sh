@@ -21,4 +21,4 @@ draw "$out/protected" "a photo of $noun" class-protected
 apdm evaluate "${subject[@]}" --resolution 64 --judge efficientnet-lite0 \
     --generated "$out/pictures/attacked-protected" --control "$out/pictures/attacked" \
     --class_images "$out/pictures/class" --class_images_protected "$out/pictures/class-protected" \
-    --attack "DreamBooth on the Toybox model, a smoke run with photographs" --output_dir "$out/report"
+    --attack "DreamBooth on the Toybox model, a smoke run with photographs" --toy --output_dir "$out/report"

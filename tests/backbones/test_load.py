@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from huggingface_hub import utils as hub
 
 from apdm import assets
 from apdm.backbones.load import load, locate
@@ -53,6 +54,13 @@ def test_loading_is_silent(saved: Path, tmp_path: Path, capfd: pytest.CaptureFix
     capfd.readouterr()
     load(str(saved)).save(tmp_path)
     assert "%" not in capfd.readouterr().err
+
+
+def test_loading_leaves_the_bars_of_downloads_as_they_were(saved: Path) -> None:
+    for switch, off in ((hub.disable_progress_bars, True), (hub.enable_progress_bars, False)):
+        switch()
+        load(str(saved))
+        assert hub.are_progress_bars_disabled() is off
 
 
 def test_a_saved_folder_is_loaded_as_it_was(saved: Path) -> None:

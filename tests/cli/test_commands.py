@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,9 +121,39 @@ def test_protect_attack_generate_evaluate(
     assert json.loads(figures.read_text())["protection rate"]["n"] == 2 * len(list(photos.glob("*.png")))
     assert "What was not tested" in (report / "report.html").read_text()
     assert (report / "contact-sheet.png").is_file()
+    assert not json.loads((report / "result.json").read_text())["toy"]  # unless it is said: --toy
+    again = tmp_path / "toy"
+    run("evaluate", *subject, "--generated", photos, *control, "--toy", "--output_dir", again)
+    assert json.loads((again / "result.json").read_text())["toy"]
 
 
 def test_a_report_needs_a_control(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rest = ("--subject", photos, "--class_noun", "dog", "--output_dir", tmp_path / "report")
     assert "needs --control" in refused(capsys, "evaluate", "--generated", photos, *rest)
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.fixture
+def alone(photos: Path, tmp_path: Path) -> Path:
+    """A folder with one photo."""
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    shutil.copy(min(photos.glob("*.png")), folder)
+    return folder
+
+
+def test_one_photo_in_all_sets_is_refused(
+    photos: Path, alone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest = ("--subject", alone, "--class_noun", "dog", "--same_images", "--generated", photos)
+    assert "one photo" in refused(capsys, "evaluate", *rest)
+
+
+def test_sets_that_differ_in_number_make_no_report(
+    photos: Path, alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subject = ("--subject", photos, "--class_noun", "dog")
+    pictures = ("--generated", photos, "--control", alone, "--class_images", photos)
+    said = refused(capsys, "evaluate", *subject, *pictures, "--output_dir", tmp_path / "report")
+    assert "differ in their number" in said
     assert not (tmp_path / "report").exists()

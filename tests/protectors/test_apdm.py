@@ -268,6 +268,31 @@ def test_a_step_costs_seven_forward_and_five_backward_samples(
     assert sum(count for count, backward in passes if backward) == 5 * 6
 
 
+def test_an_anchor_costs_one_more_pass_an_outer_step(
+    tiny: StableDiffusion, patterns: ProtectionMaterial, calls: list[Call]
+) -> None:
+    counts = []
+    for config in (QUICK, dataclasses.replace(QUICK, anchored=True)):
+        calls.clear()
+        protect(tiny, patterns, config, 0)
+        counts.append(len(calls))
+    # Both errors of the protection loss, the model's and the reference's, once an outer step.
+    assert counts[1] - counts[0] == 2 * QUICK.outer_steps
+
+
+def test_the_attack_is_carried_on_where_the_settings_say_so(
+    tiny: StableDiffusion, patterns: ProtectionMaterial
+) -> None:
+    settings = (dataclasses.replace(QUICK, restart_every=every) for every in (1, 2))
+    anew, carried = (protect(tiny, patterns, config, 0).weights() for config in settings)
+    assert not any(torch.equal(weight, carried[name]) for name, weight in anew.items())
+
+
+def test_an_attack_that_never_starts_is_refused() -> None:
+    with pytest.raises(InputError, match="restart_every is 0: give 1"):
+        APDM(restart_every=0)
+
+
 def test_the_reference_stays_as_it_is(tiny: StableDiffusion, patterns: ProtectionMaterial) -> None:
     reference = tiny.copy()
     protected = protect(reference, patterns, QUICK, 0)

@@ -71,12 +71,14 @@ def load(model: str, device: str = "cpu") -> Backbone:
 def _hide_loading_bars() -> None:
     """Parts from a disk load in a blink; only the hub's downloads deserve a bar."""
     from diffusers.utils import logging as diffusers_logging
-    from huggingface_hub.utils import enable_progress_bars
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
     from transformers.utils import logging as transformers_logging
 
+    downloads_shown = not are_progress_bars_disabled()
     diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
-    enable_progress_bars()  # the line above has switched these off as well
+    transformers_logging.disable_progress_bar()  # and, unasked, the hub's
+    if downloads_shown:
+        enable_progress_bars()
 
 
 def _check_family(model: str, index: Any) -> None:

@@ -75,6 +75,8 @@ class Evaluate:
     """Also write result.json, the pictures, report.html and contact-sheet.png; must be new or empty."""
     attack: str = "the attack that made these pictures"
     """What the report calls the attack."""
+    toy: bool = False
+    """The Toybox model drew the pictures: the report calls every figure a toy figure."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -84,7 +86,8 @@ def main(arguments: Sequence[str]) -> None:
     if wanted.output_dir and wanted.control is None:
         raise InputError("a report needs --control and --class_images", fix="give both, or no --output_dir")
     subject = wanted.subject.read()
-    folder = new_folder(wanted.output_dir) if wanted.output_dir else None
+    if subject.protect == subject.held_out and len(subject.held_out) < 2:
+        raise InputError("one photo in all sets has nothing to be compared with", fix="give two or more")
     folders = {
         "attacked_protected": wanted.generated,
         "attacked_unprotected": wanted.control,
@@ -92,7 +95,10 @@ def main(arguments: Sequence[str]) -> None:
         "class_protected": wanted.class_images_protected,
     }
     pictures = {name: _pictures(place, wanted.resolution) for name, place in folders.items() if place}
+    if wanted.output_dir and len(pictures["attacked_protected"]) != len(pictures["attacked_unprotected"]):
+        raise InputError("--generated and --control differ in their number", fix="draw both alike")
     eye = judge(wanted.judge)
+    folder = new_folder(wanted.output_dir) if wanted.output_dir else None
     cells = _cells(pictures, subject, eye, wanted.resolution)
     figures = _figures(pictures, cells, eye, wanted.seed)
     _show(figures, wanted.judge)
@@ -101,7 +107,7 @@ def main(arguments: Sequence[str]) -> None:
         record = {"judge": wanted.judge} | {name: as_json(value) for name, value in figures.items()}
         wanted.output_file.write_text(json.dumps(record, indent=2) + "\n")
     if folder:
-        _report(folder, pictures, cells, subject, eye, wanted)
+        _report(folder, pictures, cells, figures, subject, eye, wanted)
 
 
 def _cells(
@@ -135,20 +141,20 @@ def _report(
     folder: Path,
     pictures: dict[str, Pixels],
     cells: dict[str, Cell],
+    figures: dict[str, Figure],
     subject: Subject,
     eye: FeatureExtractor,
     wanted: Evaluate,
 ) -> None:
     size, seed = wanted.resolution, wanted.seed
-    strength, rate = strength_and_rate(cells, seed)
     found = SubjectResult(
         name=subject.name,
         class_noun=subject.class_noun,
         similarity=similarities(cells, subject, None, eye, size, seed),
-        attack_strength=strength,
-        protection_rate=rate,
+        attack_strength=figures["attack strength"],
+        protection_rate=figures["protection rate"],
         seconds={},
-        brisque={name: brisque_figure(shown, seed) for name, shown in pictures.items()},
+        brisque={name: figures[f"BRISQUE of {name}"] for name in pictures},
     )
     shown = pictures | {"photos": subject.pixels("attack", size)}
     for name, some in shown.items():
@@ -159,7 +165,8 @@ def _report(
         "seed": seed,
         "same_images": wanted.subject.same_images,
     }
-    write_result(Result((found,), wanted.judge == TOYBOX, (wanted.attack,), settings, versions()), folder)
+    toy = wanted.toy or wanted.judge == TOYBOX
+    write_result(Result((found,), toy, (wanted.attack,), settings, versions()), folder)
     print(write_report(folder))
     print(write_contact_sheet(folder))
 

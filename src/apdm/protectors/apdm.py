@@ -49,6 +49,10 @@ class APDM:
     leak: bool = False
     """The released code's gradient leak (docs/papers.md); for comparison only."""
 
+    def __post_init__(self) -> None:
+        if self.restart_every < 1:
+            raise InputError(f"restart_every is {self.restart_every}", fix="give 1 (every time) or more")
+
 
 PUBLISHED = APDM()
 
