@@ -45,8 +45,9 @@ def test_the_published_settings() -> None:
         "train_batch_size": 1,
         "num_class_images": 200,
         "simulated": DreamBooth(),
-        "anchored": False,
         "restart_every": 1,
+        "anchor_weight": 0.0,
+        "anchor_batch_size": 8,
         "leak": False,
     }
 
@@ -268,16 +269,63 @@ def test_a_step_costs_seven_forward_and_five_backward_samples(
     assert sum(count for count, backward in passes if backward) == 5 * 6
 
 
-def test_an_anchor_costs_one_more_pass_an_outer_step(
-    tiny: StableDiffusion, patterns: ProtectionMaterial, calls: list[Call]
+def test_an_anchor_costs_a_pass_of_model_and_reference_an_outer_step(
+    tiny: StableDiffusion, patterns: ProtectionMaterial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = []
-    for config in (QUICK, dataclasses.replace(QUICK, anchored=True)):
-        calls.clear()
-        protect(tiny, patterns, config, 0)
-        counts.append(len(calls))
-    # Both errors of the protection loss, the model's and the reference's, once an outer step.
-    assert counts[1] - counts[0] == 2 * QUICK.outer_steps
+    passes, predict = [], StableDiffusion.predict
+
+    def spy(self, noisy, t, condition):
+        predicted = predict(self, noisy, t, condition)
+        passes.append((len(noisy), predicted.requires_grad))
+        return predicted
+
+    monkeypatch.setattr(StableDiffusion, "predict", spy)
+    protect(tiny, patterns, dataclasses.replace(QUICK, anchor_weight=1.0, anchor_batch_size=7), 0)
+    assert [rows for rows in passes if rows[0] == 7] == [(7, False), (7, True)] * QUICK.outer_steps
+
+
+def test_the_anchor_is_the_weighted_drift_on_class_images(
+    tiny: StableDiffusion, numbers: ProtectionMaterial
+) -> None:
+    """A model whose prediction is 3 above the reference's has drifted by 9, at any noise and time."""
+    moved = tiny.copy()
+    config = dataclasses.replace(QUICK, anchor_weight=2.0, anchor_batch_size=4)
+    seen = []
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        predict = moved.predict
+
+        def shifted(noisy, t, condition):
+            seen.append(condition)
+            return predict(noisy, t, condition) + 3
+
+        patch.setattr(moved, "predict", shifted)
+        assert apdm.anchor_loss(moved, tiny, numbers.prior, config, generator(0)).item() == pytest.approx(18)
+    assert torch.equal(seen[0].parts["text"], numbers.prior.condition.repeat(4).parts["text"])
+    assert apdm.anchor_loss(tiny.copy(), tiny, numbers.prior, config, generator(0)).item() == 0
+
+
+def test_the_anchor_holds_the_class(tiny: StableDiffusion, patterns: ProtectionMaterial) -> None:
+    """The heavier the anchor, the less the protected model's own prediction for the class has moved."""
+    probe = dataclasses.replace(QUICK, anchor_weight=1.0, anchor_batch_size=24)
+    drifts = [
+        apdm.anchor_loss(protect(tiny, patterns, config, 0), tiny, patterns.prior, probe, generator(1)).item()
+        for config in (dataclasses.replace(QUICK, anchor_weight=weight) for weight in (0.0, 1e4))
+    ]
+    assert drifts[1] < 0.8 * drifts[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"restart_every": 0}, "restart_every is 0: give 1"),
+        ({"anchor_weight": -1.0}, "anchor_weight is -1.0: give 0"),
+        ({"anchor_batch_size": 0}, "anchor_batch_size is 0: give 1"),
+    ],
+)
+def test_settings_without_meaning_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        APDM(**settings)
 
 
 def test_the_attack_is_carried_on_where_the_settings_say_so(
@@ -286,11 +334,6 @@ def test_the_attack_is_carried_on_where_the_settings_say_so(
     settings = (dataclasses.replace(QUICK, restart_every=every) for every in (1, 2))
     anew, carried = (protect(tiny, patterns, config, 0).weights() for config in settings)
     assert not any(torch.equal(weight, carried[name]) for name, weight in anew.items())
-
-
-def test_an_attack_that_never_starts_is_refused() -> None:
-    with pytest.raises(InputError, match="restart_every is 0: give 1"):
-        APDM(restart_every=0)
 
 
 def test_the_reference_stays_as_it_is(tiny: StableDiffusion, patterns: ProtectionMaterial) -> None:

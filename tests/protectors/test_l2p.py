@@ -56,12 +56,6 @@ def test_the_leak_adds_the_attacks_own_gradients(protected, quadratic_attack, pa
     assert gradient_of(protected).item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_an_anchored_one_adds_the_gradient_before_the_first_step(protected, quadratic_attack, path) -> None:
-    LookAhead(protected, quadratic_attack, STEPS, anchored=True).gather(NOTHING, protection_loss, 0)
-    expected = sum(2 * (w + 2) for w in path)
-    assert gradient_of(protected).item() == pytest.approx(expected, rel=1e-9)
-
-
 def test_a_carried_attack_goes_on_and_starts_anew_in_its_turn(
     protected, quadratic_attack, adamw_by_hand
 ) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
 from torch import Tensor
 
 from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, Asset
@@ -51,6 +52,9 @@ def test_the_weights_are_small_half_precision_shards(asset: Asset, limit: int) -
     assert max(sizes) <= 15 * MEGABYTE
     assert sum(sizes) <= limit * MEGABYTE
     assert (folder / "README.md").is_file()
+    for path in folder.rglob("*.safetensors"):
+        floats = {weight.dtype for weight in load_file(path).values() if weight.is_floating_point()}
+        assert floats == {torch.float16}
 
 
 def test_plain_diffusers_loads_the_generator_and_generates() -> None:

@@ -1,7 +1,8 @@
 """The record of a run: every figure with its interval, and the folder that keeps them.
 
 A run's folder holds `result.json` (this record), `log.jsonl`, and the pictures themselves as
-`pictures/<subject>/<set>/picture_NNNNN.png`; equal names in two sets mean equal prompt and seed.
+`pictures/<subject>/<set>/picture_NNNNN.png`. In a trial's, equal names in two sets of generated pictures
+mean equal prompt (but for whom it names) and seed; pictures brought to `apdm evaluate` are as they come.
 """
 
 from __future__ import annotations

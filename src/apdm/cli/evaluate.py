@@ -47,6 +47,13 @@ EXAMPLE = (
     "--subject runs/dog --class_noun dog --judge toybox-identity --output_file runs/evaluation.json"
 )
 
+FLAGS = {  # what a record calls a set of pictures, and the flag that names its folder
+    "attacked_protected": "generated",
+    "attacked_unprotected": "control",
+    "class_unprotected": "class_images",
+    "class_protected": "class_images_protected",
+}
+
 
 @dataclass(frozen=True)
 class Evaluate:
@@ -88,12 +95,7 @@ def main(arguments: Sequence[str]) -> None:
     subject = wanted.subject.read()
     if subject.protect == subject.held_out and len(subject.held_out) < 2:
         raise InputError("one photo in all sets has nothing to be compared with", fix="give two or more")
-    folders = {
-        "attacked_protected": wanted.generated,
-        "attacked_unprotected": wanted.control,
-        "class_unprotected": wanted.class_images,
-        "class_protected": wanted.class_images_protected,
-    }
+    folders = {name: getattr(wanted, flag) for name, flag in FLAGS.items()}
     pictures = {name: _pictures(place, wanted.resolution) for name, place in folders.items() if place}
     if wanted.output_dir and len(pictures["attacked_protected"]) != len(pictures["attacked_unprotected"]):
         raise InputError("--generated and --control differ in their number", fix="draw both alike")
@@ -126,15 +128,21 @@ def _cells(
 def _figures(
     pictures: dict[str, Pixels], cells: dict[str, Cell], eye: FeatureExtractor, seed: int
 ) -> dict[str, Figure]:
+    names = {
+        "protected": "generated",
+        "unprotected": "control",
+        "class": "class_images",
+        "real": "own photos",
+    }
     figures = {
-        f"similarity of {name}": figure(
+        f"similarity of {names[kind]}": figure(
             lambda means: means["it"], {"it": cell}, seed, Direction.REFERENCE, eye.name
         )
-        for name, cell in cells.items()
+        for kind, cell in cells.items()
     }
     if "unprotected" in cells:
         figures["attack strength"], figures["protection rate"] = strength_and_rate(cells, seed)
-    return figures | {f"BRISQUE of {name}": brisque_figure(p, seed) for name, p in pictures.items()}
+    return figures | {f"BRISQUE of {FLAGS[name]}": brisque_figure(p, seed) for name, p in pictures.items()}
 
 
 def _report(
@@ -154,7 +162,7 @@ def _report(
         attack_strength=figures["attack strength"],
         protection_rate=figures["protection rate"],
         seconds={},
-        brisque={name: figures[f"BRISQUE of {name}"] for name in pictures},
+        brisque={name: figures[f"BRISQUE of {FLAGS[name]}"] for name in pictures},
     )
     shown = pictures | {"photos": subject.pixels("attack", size)}
     for name, some in shown.items():

@@ -9,12 +9,13 @@ import torch
 from apdm.backbones.base import Backbone, Condition, EncodedImages, Sampling, draw_noise
 from apdm.errors import InputError
 from apdm.losses.denoising import denoising_error
+from apdm.losses.distillation import distillation_error
 from apdm.losses.dpo import Reduction, direct_protective_loss
 from apdm.optimizers import adamw
 from apdm.personalizers.base import Material, Personalizer
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.l2p import LookAhead
-from apdm.seeding import derive
+from apdm.seeding import derive, generator
 from apdm.types import Pixels, Scalar
 from apdm.watch import Watch, silent
 
@@ -41,17 +42,23 @@ class APDM:
     """Class images for the prior and the simulated attack [released code]."""
     simulated: Personalizer = field(default_factory=DreamBooth)
     """The attack that is looked ahead; of its steps only `inner_steps` are taken."""
-    anchored: bool = False
-    """Take the protection gradient at the protected weights too, before the first simulated step
-    [ours; the paper begins after it]."""
     restart_every: int = 1
     """Look-aheads after which the simulated attack starts anew [1 as published; more is ours]."""
+    anchor_weight: float = 0.0
+    """Weight of the anchor, which keeps what the protected model itself predicts for class images as the
+    unprotected one does [0 as published; more is ours]."""
+    anchor_batch_size: int = 8
+    """Class images of the anchor a step [our choice]."""
     leak: bool = False
     """The released code's gradient leak (docs/papers.md); for comparison only."""
 
     def __post_init__(self) -> None:
         if self.restart_every < 1:
             raise InputError(f"restart_every is {self.restart_every}", fix="give 1 (every time) or more")
+        if self.anchor_weight < 0:
+            raise InputError(f"anchor_weight is {self.anchor_weight}", fix="give 0 (no anchor) or more")
+        if self.anchor_batch_size < 1:
+            raise InputError(f"anchor_batch_size is {self.anchor_batch_size}", fix="give 1 or more")
 
 
 PUBLISHED = APDM()
@@ -110,7 +117,7 @@ def protection_loss(
     reference: Backbone,
     material: ProtectionMaterial,
     config: APDM,
-    generator: torch.Generator,
+    draws: torch.Generator,
 ) -> Scalar:
     """L_protect = L_DPO + w L_ppl (eq. 15) on a batch drawn from `material`.
 
@@ -118,13 +125,13 @@ def protection_loss(
     one pass carries positives, negatives and class images.
     """
     size = config.train_batch_size
-    pairs = material.negatives.choose(size, generator)
-    positive = material.positives.moments.sample(pairs, generator)
-    negative = material.negatives.moments.sample(pairs, generator)
-    prior = material.prior.moments.sample(material.prior.choose(size, generator), generator)
+    pairs = material.negatives.choose(size, draws)
+    positive = material.positives.moments.sample(pairs, draws)
+    negative = material.negatives.moments.sample(pairs, draws)
+    prior = material.prior.moments.sample(material.prior.choose(size, draws), draws)
 
-    pair_noise, prior_noise = draw_noise(positive, generator), draw_noise(prior, generator)
-    pair_times, prior_times = (model.schedule.sample_times(size, generator) for _ in range(2))
+    pair_noise, prior_noise = draw_noise(positive, draws), draw_noise(prior, draws)
+    pair_times, prior_times = (model.schedule.sample_times(size, draws) for _ in range(2))
     instance = material.negatives.condition.repeat(2 * size)
     class_condition = material.prior.condition.repeat(size)
 
@@ -146,6 +153,26 @@ def protection_loss(
     return dpo + config.prior_loss_weight * errors[2 * size :].mean()
 
 
+def anchor_loss(
+    protected: Backbone,
+    reference: Backbone,
+    prior: EncodedImages,
+    config: APDM,
+    draws: torch.Generator,
+) -> Scalar:
+    """w E ||prediction - reference's prediction||^2 over class images, at the protected weights (ours).
+
+    The published class term is only seen after simulated steps, and an attack with prior preservation
+    repairs the class as it goes: what the protected weights themselves have lost goes unnoticed.
+    """
+    rows = prior.choose(config.anchor_batch_size, draws)
+    clean = prior.moments.sample(rows, draws)
+    noise = draw_noise(clean, draws)
+    t = protected.schedule.sample_times(len(rows), draws)
+    condition = prior.condition.repeat(len(rows))
+    return config.anchor_weight * distillation_error(protected, reference, clean, condition, noise, t).mean()
+
+
 def protect(
     backbone: Backbone, material: ProtectionMaterial, config: APDM, seed: int, watch: Watch = silent
 ) -> Backbone:
@@ -155,15 +182,16 @@ def protect(
     """
     protected = backbone.copy()
     optimizer = adamw(protected.network.requires_grad_(True).parameters(), config.learning_rate)
-    look_ahead = LookAhead(
-        protected, config.simulated, config.inner_steps, config.leak, config.anchored, config.restart_every
-    )
+    look_ahead = LookAhead(protected, config.simulated, config.inner_steps, config.leak, config.restart_every)
 
     def loss(model: Backbone, draws: torch.Generator) -> Scalar:
         return protection_loss(model, backbone, material, config, draws)
 
     for step in range(config.outer_steps):
         simulation = look_ahead.gather(material.attack, loss, derive(seed, "protect", step))
+        if config.anchor_weight > 0:
+            draws = generator(seed, "anchor", step)
+            anchor_loss(protected, backbone, material.prior, config, draws).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
         watch(

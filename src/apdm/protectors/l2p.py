@@ -36,11 +36,9 @@ class LookAhead:
     the protection's is added, so that th also receives the sum of grad L_per(th'_i) and, at beta = 1,
     descends on the subject. It is there for comparison only.
 
-    Two ways of ours, off by default. `anchored=True`: the protection gradient is also taken at th itself.
-    An attack with prior preservation repairs the class while it is simulated, so that after its steps
-    the class term no longer sees what th itself has lost. `restart_every=R`: the simulated attack starts
-    anew from th only in every R-th look-ahead; in between it goes on where it was, moved by what th has
-    moved. It so reaches R x `steps` steps, as deep as a real attack, at the price of `steps`.
+    `restart_every=R` is ours; 1 is as published. The simulated attack starts anew from th only in every
+    R-th look-ahead; in between it goes on where it was, moved by what th has moved. It so reaches
+    R x `steps` steps, as deep as a real attack, at the price of `steps`.
     """
 
     def __init__(
@@ -49,11 +47,10 @@ class LookAhead:
         personalizer: Personalizer,
         steps: int,
         leak: bool = False,
-        anchored: bool = False,
         restart_every: int = 1,
     ) -> None:
         self.protected, self.personalizer, self.steps = protected, personalizer, steps
-        self.leak, self.anchored, self.restart_every = leak, anchored, restart_every
+        self.leak, self.restart_every = leak, restart_every
         self.model = protected.copy()
         self.attachment = personalizer.attach(self.model)
         self.optimizer = adamw(self.attachment.trainable, personalizer.learning_rate)
@@ -64,10 +61,6 @@ class LookAhead:
         """Adds one look-ahead's protection gradients to `.grad` of the protected weights."""
         self.follow()
         personalization, protection = 0.0, 0.0
-        if self.anchored:
-            anchor = protection_loss(self.protected, generator(seed, "anchor"))
-            finite(anchor, "the protection", 0)
-            anchor.backward()
         for step in range(self.steps):
             loss = self.personalizer.loss(self.model, material, generator(seed, "attack", step))
             personalization += finite(loss, "the simulated attack", step + 1) / self.steps
