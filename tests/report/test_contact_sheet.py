@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from apdm.benchmark.record import PICTURE_SETS, SubjectResult
 from apdm.report import write_contact_sheet
-from apdm.report.contact_sheet import CELL, GAP
+from apdm.report.contact_sheet import CELL, COLUMNS, GAP, LABELS, MARGIN
 
 MakeSubject = Callable[..., SubjectResult]
 MakeRun = Callable[..., Path]
@@ -41,6 +41,24 @@ def test_every_picture_is_on_the_sheet_and_seeds_share_a_column(make_run: MakeRu
     attacked, control = PICTURE_SETS.index("attacked_protected"), PICTURE_SETS.index("attacked_unprotected")
     assert places[0, attacked][0][1] - places[0, control][0][1] == CELL + GAP
     assert places[1, 0][0][0] - places[0, 0][0][0] == CELL + GAP
+
+
+def test_more_than_a_row_holds_goes_below_with_its_pair(make_run: MakeRun) -> None:
+    folder = make_run(count=COLUMNS + 1)
+    for path in (folder / "pictures" / "rex" / "photos").glob("*.png"):
+        if path.stem.endswith(str(COLUMNS)):
+            path.unlink()
+    sheet = Image.open(write_contact_sheet(folder)).convert("RGB")
+    attacked, control = PICTURE_SETS.index("attacked_protected"), PICTURE_SETS.index("attacked_unprotected")
+
+    def place(number: int, picture_set: int) -> tuple[int, int]:
+        return cells(np.asarray(sheet), (number, picture_set, 0))[0]
+
+    assert sheet.width == 2 * MARGIN + LABELS + COLUMNS * (CELL + GAP)
+    assert place(COLUMNS, control)[0] == place(0, control)[0]
+    # The next band begins right below the last row: its photos' row would be empty and is left out.
+    assert place(COLUMNS, control)[1] == place(0, attacked)[1] + CELL + GAP
+    assert place(COLUMNS, attacked)[1] == place(COLUMNS, control)[1] + CELL + GAP
 
 
 def test_subjects_stand_under_each_other(make_run: MakeRun, make_subject: MakeSubject) -> None:

@@ -9,10 +9,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from apdm.benchmark.record import SubjectResult, read_result
 from apdm.report.numbers import MINUS, THIN_SPACE
-from apdm.report.pictures import Group, find_pictures, groups, numbers, read_picture
+from apdm.report.pictures import Column, Group, find_pictures, groups, numbers, read_picture
 from apdm.report.verdict import attacks_named, verdict
 
 SHEET_FILE = "contact-sheet.png"
+
+COLUMNS = 16  # pictures side by side, so that a sheet can be looked at whole; more go below [our choice]
 
 # Pixels. A picture set is a row, so the pictures of one prompt and seed stand in one column.
 CELL, GAP, MARGIN = 128, 6, 48
@@ -56,11 +58,11 @@ def write_contact_sheet(folder: Path) -> Path:
 def _block(subject: SubjectResult, sentence: str, pictures: Pictures) -> Image.Image:
     """One subject: its name, the verdict, and the groups of rows under each other."""
     shown = [group for group in groups(subject.class_noun) if numbers(pictures, group)]
-    columns = max(len(numbers(pictures, group)) for group in shown)
+    columns = min(COLUMNS, max(len(numbers(pictures, group)) for group in shown))
     width = max(NARROWEST, 2 * MARGIN + LABELS + columns * (CELL + GAP))
     lines = _lines(sentence.translate(PLAIN), ImageFont.load_default(TEXT_SIZE), width - 2 * MARGIN)
     top = round(LINE * (TITLE_SIZE + len(lines) * TEXT_SIZE))
-    block = Image.new("RGB", (width, top + sum(map(_height, shown))), PAPER)
+    block = Image.new("RGB", (width, top + sum(_height(group, pictures) for group in shown)), PAPER)
     pen = ImageDraw.Draw(block)
     pen.text((MARGIN, 0), subject.name, fill=INK, font=ImageFont.load_default(TITLE_SIZE))
     for number, line in enumerate(lines):
@@ -68,24 +70,33 @@ def _block(subject: SubjectResult, sentence: str, pictures: Pictures) -> Image.I
         pen.text((MARGIN, below), line, fill=SOFT, font=ImageFont.load_default(TEXT_SIZE))
     for group in shown:
         _draw_group(block, group, pictures, top)
-        top += _height(group)
+        top += _height(group, pictures)
     return block
 
 
-def _height(group: Group) -> int:
-    return HEADING + len(group.columns) * (CELL + GAP)
+def _rows(group: Group, pictures: Pictures) -> list[tuple[Column, list[str]]]:
+    """The group's rows, each with its pictures' numbers: all sets for the first `COLUMNS` numbers, then
+    all for the next. A set without a picture there has no row."""
+    every = numbers(pictures, group)
+    bands = [every[start : start + COLUMNS] for start in range(0, len(every), COLUMNS)]
+    rows = [(picture_set, band) for band in bands for picture_set in group.columns]
+    return [(shown, band) for shown, band in rows if pictures[shown.picture_set].keys() & set(band)]
+
+
+def _height(group: Group, pictures: Pictures) -> int:
+    return HEADING + len(_rows(group, pictures)) * (CELL + GAP)
 
 
 def _draw_group(block: Image.Image, group: Group, pictures: Pictures, top: int) -> None:
     pen, font = ImageDraw.Draw(block), ImageFont.load_default(TEXT_SIZE)
     pen.text((MARGIN, top + HEADING - 8), group.heading, fill=INK, font=font, anchor="ls")
     left = MARGIN + LABELS
-    for row, picture_set in enumerate(group.columns):
+    for row, (picture_set, band) in enumerate(_rows(group, pictures)):
         y, tone = top + HEADING + row * (CELL + GAP), TONES[picture_set.tone]
         label = picture_set.heading.replace(", ", ",\n")
         pen.text((MARGIN, y + CELL // 2), label, fill=tone, font=font, anchor="lm")
         pen.rectangle((left - 12, y, left - GAP - 1, y + CELL - 1), fill=tone)
-        for place, number in enumerate(numbers(pictures, group)):
+        for place, number in enumerate(band):
             path = pictures[picture_set.picture_set].get(number)
             if path:
                 _paste(block, read_picture(path), left + place * (CELL + GAP), y)
