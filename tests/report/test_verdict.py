@@ -71,6 +71,16 @@ def test_class_pictures_that_became_much_worse_turn_a_rate_into_a_doubt(make_sub
     assert sentence.endswith("(KID 0.01 before, 0.05 after), so this may be mere damage.")
 
 
+def test_a_rate_above_one_is_doubted_where_the_class_was_not_measured(make_subject: MakeSubject) -> None:
+    above = (1.3, 1.1, 1.5)
+    finding, sentence = said(make_subject(rate=above))
+    assert finding is Finding.MAYBE_DAMAGE
+    assert sentence.endswith("what became of the class was not measured, so this may be mere damage.")
+    kept = ((0.01, 0.009, 0.011), (0.01, 0.009, 0.011))
+    assert said(make_subject(rate=above, kid=kept))[0] is Finding.RESISTANCE
+    assert said(make_subject(rate=(0.9, 0.8, 1.2)))[0] is Finding.RESISTANCE
+
+
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [

@@ -65,6 +65,12 @@ def verdict(subject: SubjectResult, attacks: str) -> Verdict:
             f"(KID {significant(subject.kid.unprotected.value)} before, "
             f"{significant(subject.kid.protected.value)} after), so this may be mere damage.",
         )
+    if subject.kid is None and subject.protection_rate.value > 1:
+        return Verdict(
+            Finding.MAYBE_DAMAGE,
+            f"{resistance}; but its pictures are then less like {name} than the class's own are, and what "
+            f"became of the class was not measured, so this may be mere damage.",
+        )
     return Verdict(Finding.RESISTANCE, resistance + ".")
 
 
