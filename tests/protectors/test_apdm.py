@@ -305,6 +305,14 @@ def test_the_anchor_is_the_weighted_drift_on_class_images(
     assert apdm.anchor_loss(tiny.copy(), tiny, numbers.prior, config, generator(0)).item() == 0
 
 
+def test_an_anchor_that_is_no_number_stops_the_run(
+    tiny: StableDiffusion, patterns: ProtectionMaterial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apdm, "anchor_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    with pytest.raises(InputError, match="the anchor diverged at step 1: lower its learning rate"):
+        protect(tiny, patterns, dataclasses.replace(QUICK, anchor_weight=1.0), 0)
+
+
 def test_the_anchor_holds_the_class(tiny: StableDiffusion, patterns: ProtectionMaterial) -> None:
     """The heavier the anchor, the less the protected model's own prediction for the class has moved."""
     probe = dataclasses.replace(QUICK, anchor_weight=1.0, anchor_batch_size=24)

@@ -11,7 +11,7 @@ from apdm.errors import InputError
 from apdm.losses.denoising import denoising_error
 from apdm.losses.distillation import distillation_error
 from apdm.losses.dpo import Reduction, direct_protective_loss
-from apdm.optimizers import adamw
+from apdm.optimizers import adamw, finite
 from apdm.personalizers.base import Material, Personalizer
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.l2p import LookAhead
@@ -191,7 +191,9 @@ def protect(
         simulation = look_ahead.gather(material.attack, loss, derive(seed, "protect", step))
         if config.anchor_weight > 0:
             draws = generator(seed, "anchor", step)
-            anchor_loss(protected, backbone, material.prior, config, draws).backward()
+            anchor = anchor_loss(protected, backbone, material.prior, config, draws)
+            finite(anchor, "the anchor", step + 1)
+            anchor.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
         watch(
