@@ -44,6 +44,34 @@ def test_the_loss_is_the_formula(reduction: Reduction, beta: float) -> None:
     assert loss.item() == pytest.approx(EXPECTED[reduction](margins, beta))
 
 
+CAPPED: dict[Reduction, list[float]] = {
+    # r+ is .5, -.5 and -.5, 3; r- is 2, -1 and 1.5, -1: what is capped is each, or each sample's mean
+    Reduction.ELEMENT: [0.5 - 2, 0 + 1, 0 - 1.5, 3 + 1],
+    Reduction.SAMPLE_MEAN: [0.0 - 0.5, 1.25 - 0.25],
+    Reduction.SAMPLE_SUM: [0.0 - 1.0, 2.5 - 0.5],
+}
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_a_capped_positive_counts_from_its_reference_upwards(reduction: Reduction) -> None:
+    _, errors = two_samples()
+    loss = direct_protective_loss(*errors, beta=0.3, reduction=reduction, cap_positives=True)
+    margins = CAPPED[reduction]
+    assert loss.item() == pytest.approx(sum(softplus(0.3 * m) for m in margins) / len(margins))
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_capped_the_margin_cannot_be_won_by_learning_positives_by_heart(reduction: Reduction) -> None:
+    reference, subject = torch.ones(2, 1, 1, 2), torch.full((2, 1, 1, 2), 0.5)
+
+    def loss(positive: float) -> float:
+        errors = (torch.full((2, 1, 1, 2), positive), reference, subject, reference)
+        return direct_protective_loss(*errors, beta=1.0, reduction=reduction, cap_positives=True).item()
+
+    assert loss(0.1) == loss(1.0)
+    assert loss(1.1) > loss(1.0)
+
+
 def test_it_prefers_the_positive() -> None:
     """The loss falls when the subject's error rises and when the positive's falls."""
 

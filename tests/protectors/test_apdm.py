@@ -38,6 +38,7 @@ def test_the_published_settings() -> None:
     assert settings == {
         "beta": 1.0,
         "reduction": Reduction.ELEMENT,
+        "cap_positives": False,
         "prior_loss_weight": 1.0,
         "learning_rate": 5e-6,
         "outer_steps": 800,
@@ -207,6 +208,13 @@ def test_the_loss_is_dpo_plus_the_weighted_prior(
     of_samples = dataclasses.replace(config, reduction=Reduction.SAMPLE_SUM)
     other = protection_loss(model, tiny, patterns, of_samples, generator(0))
     assert_close(other, softplus(3.0 * margin.flatten(1).sum(1)).mean() + 0.25 * errors[4:].mean())
+    capped = protection_loss(
+        model, tiny, patterns, dataclasses.replace(config, cap_positives=True), generator(0)
+    )
+    lost = (errors[:2] - reference[:2]).clamp(min=0)
+    assert not torch.equal(lost, errors[:2] - reference[:2])
+    margin = lost - (errors[2:4] - reference[2:4])
+    assert_close(capped, softplus(3.0 * margin).mean() + 0.25 * errors[4:].mean())
 
 
 def test_at_the_reference_the_gradient_is_half_beta_times_the_pairs_difference(

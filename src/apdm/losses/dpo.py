@@ -31,19 +31,27 @@ def direct_protective_loss(
     *,
     beta: float,
     reduction: Reduction,
+    cap_positives: bool = False,
 ) -> Scalar:
     """L_DPO = -E log sigmoid(-beta (r+ - r-)), r = error - error of the frozen reference (eq. 14).
 
     `negative` belongs to the subject's images, `positive` to their paired positives, under the same
     noise, time and prompt; all four are unreduced errors [b c h w]. Minimising it raises the
     subject's error relative to the positive's. At the reference it is log 2.
+
+    `cap_positives` is ours: the reduced r+ counts from 0 upwards only, so that the margin cannot be won
+    by learning the positives by heart, only by failing on the subject. Losing them still costs. (The
+    mirror image of DPO-Positive's extra charge for losing the preferred answer, Pal et al. 2024.)
     """
-    margin = (positive - positive_reference) - (negative - negative_reference)
-    return -logsigmoid(-beta * _reduce(margin, reduction)).mean()
+    lost = _reduce(positive - positive_reference, reduction)
+    if cap_positives:
+        lost = lost.clamp(min=0)
+    margin = lost - _reduce(negative - negative_reference, reduction)
+    return -logsigmoid(-beta * margin).mean()
 
 
-def _reduce(margin: Errors, reduction: Reduction) -> Float[Tensor, "..."]:
+def _reduce(errors: Errors, reduction: Reduction) -> Float[Tensor, "..."]:
     if reduction is Reduction.ELEMENT:
-        return margin
-    per_sample = margin.flatten(1)
+        return errors
+    per_sample = errors.flatten(1)
     return per_sample.mean(1) if reduction is Reduction.SAMPLE_MEAN else per_sample.sum(1)

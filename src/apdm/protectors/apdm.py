@@ -28,6 +28,8 @@ class APDM:
     """Temperature of the DPO loss [sec. 4.1]."""
     reduction: Reduction = Reduction.ELEMENT
     """What the margin is taken over before the sigmoid [released code; the paper's norm is sample_sum]."""
+    cap_positives: bool = False
+    """Whether the margin gives no credit for positives learnt by heart [no as published; yes is ours]."""
     prior_loss_weight: float = 1.0
     """Weight of the class images' loss [eq. 15]."""
     learning_rate: float = 5e-6
@@ -149,6 +151,7 @@ def protection_loss(
         reference_errors[size:],
         beta=config.beta,
         reduction=config.reduction,
+        cap_positives=config.cap_positives,
     )
     return dpo + config.prior_loss_weight * errors[2 * size :].mean()
 
