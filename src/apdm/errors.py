@@ -13,3 +13,19 @@ class InputError(Exception):
         super().__init__(f"{what}: {fix}")
         self.what = what
         self.fix = fix
+
+
+def at_least(settings: object, **least: int) -> None:
+    """Raises `InputError` for the first named field of `settings` that is below its least value."""
+    for name, lowest in least.items():
+        value = getattr(settings, name)
+        if not value >= lowest:
+            raise InputError(f"{name} is {value}", fix=f"give {lowest} or more")
+
+
+def positive(settings: object, *names: str) -> None:
+    """Raises `InputError` for the first named field of `settings` that is not above zero."""
+    for name in names:
+        value = getattr(settings, name)
+        if not value > 0:
+            raise InputError(f"{name} is {value}", fix="give more than 0")

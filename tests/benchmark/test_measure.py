@@ -80,6 +80,7 @@ def test_strength_and_rate_from_a_trials_pictures(subject: Subject) -> None:
         attacked_protected=Attacked((pictures(likeness["protected"]),)),
         other_attacked_unprotected=Attacked((pictures(0.0),)),
         other_attacked_protected=Attacked((pictures(0.0),)),
+        positives=torch.zeros(4, 3, 8, 8),
         seconds={},
     )
     cells = subject_cells(trial, subject, judge, 64)

@@ -25,6 +25,11 @@ def test_dashes_and_underscores_are_the_same() -> None:
         assert read(Wanted, "verb", [flag, "2", "--quiet"], "example") == Wanted(2.0, quiet=True)
 
 
+def test_a_switch_can_be_said_both_ways() -> None:
+    for flag, quiet in (("--quiet", True), ("--no_quiet", False)):
+        assert read(Wanted, "verb", ["--learning_rate", "2", flag], "example").quiet is quiet
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 from apdm.cli.main import VERBS, main
 
@@ -67,6 +68,31 @@ def test_unknown_flag_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--subjct" in refused(capsys, "protect", "toybox", "--subjct", "x")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("generate", "toybox", "--prompt", "a dog", "--num_images", "0"), "num_images is 0: give 1"),
+        (
+            ("generate", "toybox", "--prompt", "a dog", "--num_inference_steps", "0"),
+            "num_inference_steps is 0",
+        ),
+        (
+            ("generate", "toybox", "--prompt", "a dog", "--device", "nonsense"),
+            "device 'nonsense' cannot be used",
+        ),
+        (
+            ("toybox", "render", "--class_noun", "dog", "--seed", "500001", "--views", "0"),
+            "views is 0: give 1",
+        ),
+        (("toybox", "sample", "--count", "0"), "count is 0: give 1"),
+    ],
+)
+def test_numbers_and_devices_without_meaning_are_refused(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in refused(capsys, *arguments, "--output_dir", str(tmp_path / "out"))
+
+
 def test_missing_model_is_said_before_the_photos_are_read(capsys: pytest.CaptureFixture[str]) -> None:
     rest = ("--subject", "nowhere", "--class_noun", "dog", "--output_dir", "x")
     assert "no/such/model" in refused(capsys, "protect", "no/such/model", *rest)
@@ -104,11 +130,16 @@ def test_protect_attack_generate_evaluate(
 
     short = ("--outer_steps", "1", "--inner_steps", "1")
     run("protect", model, *subject, *quick, *short, "--output_dir", protected)
-    run("personalize", protected, *subject, *quick, "--max_train_steps", "1", "--output_dir", attacked)
+    attack = (*subject, *quick, "--max_train_steps", "1", "--class_model", model)
+    run("personalize", protected, *attack, "--output_dir", attacked)
     assert before == {p: p.read_bytes() for p in model.rglob("*") if p.is_file()}
     written = {p.name for p in protected.iterdir()}
     assert {"README.md", "apdm.json", "log.jsonl", "positives", "unet"} <= written
-    assert str(photos) not in (protected / "apdm.json").read_text()
+    for folder, name in ((protected, "model"), (attacked, "protected")):
+        settings, card = (folder / "apdm.json").read_text(), (folder / "README.md").read_text()
+        assert json.loads(settings)["model"] == name
+        assert f"base_model: {name}\n" in card
+        assert str(tmp_path) not in settings + card  # no word on where their maker keeps things
 
     prompt = ("--prompt", "a photo of sks dog", "--num_images", "3", "--num_inference_steps", "2")
     run("generate", attacked, *prompt, "--output_dir", pictures)
@@ -125,6 +156,25 @@ def test_protect_attack_generate_evaluate(
     again = tmp_path / "toy"
     run("evaluate", *subject, "--generated", photos, *control, "--toy", "--output_dir", again)
     assert json.loads((again / "result.json").read_text())["toy"]
+
+
+def test_the_class_images_of_an_attack_come_from_the_model_that_is_named(
+    model: Path, photos: Path, tmp_path: Path, tiny: StableDiffusion
+) -> None:
+    """Two attacks that differ in nothing but who drew their class images end in different weights."""
+    with torch.no_grad():
+        other = tiny.copy()
+        for weight in other.network.parameters():
+            weight.mul_(1.5)
+    other.save(tmp_path / "foreign")
+    quick = ("--num_class_images", "2", "--num_inference_steps", "2", "--max_train_steps", "1")
+    named = {"own": (), "same": ("--class_model", model), "other": ("--class_model", tmp_path / "foreign")}
+    found = {}
+    for name, choice in named.items():
+        subject = ("--subject", photos, "--class_noun", "dog", "--learning_rate", "1e-3")
+        run("personalize", model, *subject, *quick, *choice, "--output_dir", tmp_path / name)
+        found[name] = (tmp_path / name / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
+    assert found["own"] == found["same"] != found["other"]
 
 
 def test_a_report_needs_a_control(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,6 +85,21 @@ def test_the_demo_writes_its_report_and_repeats_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
+def test_an_interrupted_demo_is_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    (folder / "subjects" / "dog-1").mkdir(parents=True)
+    (folder / "log.jsonl").write_text("")
+    run(folder)
+    assert {p.name for p in (folder / "subjects").iterdir()} == {
+        "dog-450000",
+        "dog-450001",
+        "person-450000",
+        "person-450001",
+    }
+    assert len(list((folder / "subjects" / "dog-450000" / "positives").iterdir())) == 4
+
+
+@pytest.mark.usefixtures("small")
 def test_a_folder_with_other_things_in_it_is_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

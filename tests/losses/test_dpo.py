@@ -45,7 +45,7 @@ def test_the_loss_is_the_formula(reduction: Reduction, beta: float) -> None:
 
 
 CAPPED: dict[Reduction, list[float]] = {
-    # r+ is .5, -.5 and -.5, 3; r- is 2, -1 and 1.5, -1: what is capped is each, or each sample's mean
+    # r+ is .5, -1.5 and -.5, 3; r- is 2, -1 and 1.5, -1: what is capped is each, or each sample's mean or sum
     Reduction.ELEMENT: [0.5 - 2, 0 + 1, 0 - 1.5, 3 + 1],
     Reduction.SAMPLE_MEAN: [0.0 - 0.5, 1.25 - 0.25],
     Reduction.SAMPLE_SUM: [0.0 - 1.0, 2.5 - 0.5],
@@ -55,6 +55,7 @@ CAPPED: dict[Reduction, list[float]] = {
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_a_capped_positive_counts_from_its_reference_upwards(reduction: Reduction) -> None:
     _, errors = two_samples()
+    errors[0] = torch.tensor([1.0, 1.0, 0.5, 4.0]).view(2, 1, 1, 2)
     loss = direct_protective_loss(*errors, beta=0.3, reduction=reduction, cap_positives=True)
     margins = CAPPED[reduction]
     assert loss.item() == pytest.approx(sum(softplus(0.3 * m) for m in margins) / len(margins))

@@ -11,7 +11,7 @@ from torch import Tensor
 from apdm.errors import InputError
 from apdm.metrics import brisque as module
 from apdm.metrics.base import Direction
-from apdm.metrics.brisque import brisque, brisque_score
+from apdm.metrics.brisque import all_flat, brisque, brisque_score
 from apdm.pixels import from_uint8
 
 TOLERANCE = 0.08  # the package solves for a shape what is here looked up on a grid of .001
@@ -119,3 +119,10 @@ def test_the_regressor_is_the_one_that_was_converted() -> None:
     assert svm["coefficients"].sum().item() == pytest.approx(0, abs=1e-6)  # dual constraint of the SVR
     fingerprint = brisque_score(from_uint8(pattern(64)[None]), seed=0).fingerprint
     assert fingerprint == "e49d823b65a996539f7558e16152d5541a6c9fabb585cce21dd6e7a022f8f68e"
+
+
+def test_all_flat_means_every_one() -> None:
+    flat = torch.full((2, 3, 8, 8), 0.25)
+    assert all_flat(flat)
+    flat[1, 0, 3, 3] = -0.5
+    assert not all_flat(flat)

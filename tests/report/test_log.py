@@ -31,7 +31,7 @@ def test_a_curve_has_at_most_200_points(count: int, points: int) -> None:
 def test_each_figure_of_each_task_is_a_curve(tmp_path: Path) -> None:
     log = write(
         tmp_path / "log.jsonl",
-        {"task": "a", "done": 1, "total": 2, "loss": 4.0, "prior": 1, "seconds": 9.0},
+        {"task": "a", "done": 1, "total": 2, "loss": 4.0, "prior": 1, "time": 9.0},
         {"task": "b", "done": 1, "total": 1, "loss": 5.0},
         {"task": "a", "done": 2, "total": 2, "loss": 3.0, "note": "resumed"},
         {"task": "class images", "done": 1, "total": 1},

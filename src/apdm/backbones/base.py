@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from apdm.errors import at_least
 from apdm.schedules import NoiseSchedule
 from apdm.types import Latents, Pixels, Timesteps
 from apdm.watch import Watch, silent
@@ -89,6 +90,9 @@ class Sampling:
     """Classifier-free guidance [APDM's protocol]."""
     sample_batch_size: int = 8
     """Pictures at a time; changes memory and speed only [our choice]."""
+
+    def __post_init__(self) -> None:
+        at_least(self, num_inference_steps=1, sample_batch_size=1)
 
 
 class Backbone(ABC):

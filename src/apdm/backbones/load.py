@@ -49,6 +49,7 @@ def load(model: str, device: str = "cpu") -> Backbone:
     from apdm.backbones.stable_diffusion import StableDiffusion
 
     _hide_loading_bars()
+    _check_device(device)
     try:
         _check_family(model, StableDiffusionPipeline.load_config(place))
         pipeline = StableDiffusionPipeline.from_pretrained(
@@ -66,6 +67,13 @@ def load(model: str, device: str = "cpu") -> Backbone:
             fix="check the name, log in if the model is gated, or give a local diffusers folder",
         ) from error
     return StableDiffusion(pipeline.to(device), name=model)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device '{device}' cannot be used here", fix="give cpu, or one that is") from error
 
 
 def _hide_loading_bars() -> None:

@@ -25,8 +25,8 @@ def protected_card(base_model: str, class_noun: str, photos: int, settings: Mapp
             "",
             f"# {base_model}, protected",
             "",
-            f"These weights were changed by APDM (NeurIPS 2025) so that one {class_noun}, known from "
-            f"{photos} photos, is hard to teach to them by fine-tuning.",
+            f"These weights were changed by APDM (NeurIPS 2025) against being taught one {class_noun}, known "
+            f"from {photos} photos, by fine-tuning. How well they resist is a matter of measurement.",
             "",
             "## What this protects against, and what not",
             *(f"- {line}" for line in THREAT_MODEL),

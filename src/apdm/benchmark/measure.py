@@ -25,6 +25,12 @@ from apdm.seeding import generator
 from apdm.subject import Subject
 from apdm.types import Pixels
 
+BRISQUE_DIRECTIONS = {
+    "attacked_unprotected": Direction.REFERENCE,
+    "attacked_protected": Direction.HIGHER_PROTECTS,
+    "class_unprotected": Direction.REFERENCE,
+    "class_protected": Direction.LOWER_PRESERVES,
+}
 NOISE_PICTURES = 16  # our choice: uniform noise, what the judge makes of no picture at all
 
 
@@ -60,13 +66,14 @@ def measure(
             kid_figure(distance, pictures.class_images_protected, class_references, seed),
         ),
         brisque={
-            name: brisque_figure(shown, seed, direction)
-            for name, shown, direction in (
-                ("attacked_unprotected", pictures.attacked_unprotected.shown, Direction.REFERENCE),
-                ("attacked_protected", pictures.attacked_protected.shown, Direction.HIGHER_PROTECTS),
-                ("class_unprotected", pictures.class_unprotected, Direction.REFERENCE),
-                ("class_protected", pictures.class_protected, Direction.LOWER_PRESERVES),
+            name: brisque_figure(shown, seed, BRISQUE_DIRECTIONS[name])
+            for name, shown in (
+                ("attacked_unprotected", pictures.attacked_unprotected.shown),
+                ("attacked_protected", pictures.attacked_protected.shown),
+                ("class_unprotected", pictures.class_unprotected),
+                ("class_protected", pictures.class_protected),
             )
+            if not brisque.all_flat(shown)
         },
         seconds={name: round(value, 1) for name, value in pictures.seconds.items()},
     )

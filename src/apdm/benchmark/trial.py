@@ -58,6 +58,8 @@ class TrialPictures:
     attacked_protected: Attacked
     other_attacked_unprotected: Attacked
     other_attacked_protected: Attacked
+    positives: Pixels
+    """Paired with the subject's protection set, one for each photo."""
     seconds: dict[str, float]
 
     def save(self, folder: Path) -> None:
@@ -81,7 +83,8 @@ class Trial:
         """The protected model, and all pictures made by it and by its unprotected control."""
         size = self.backbone.resolution
         pristine_class = self.class_pictures(self.backbone, subject, "unprotected")
-        protected = self.protected(subject, pristine_class)
+        positives = self.positives(subject)
+        protected = self.protected(subject, positives, pristine_class)
         protected_class = self.class_pictures(protected, subject, "protected")
         models = {
             "unprotected": (self.backbone, pristine_class),
@@ -101,17 +104,21 @@ class Trial:
             attacked_protected=attacks[subject.name, "protected"],
             other_attacked_unprotected=attacks[other.name, "unprotected"],
             other_attacked_protected=attacks[other.name, "protected"],
+            positives=positives,
             seconds=self.seconds,
         )
 
-    def protected(self, subject: Subject, prior: Pixels) -> Backbone:
-        """The model, protected with the subject's protection set and the class's pictures `prior`."""
+    def positives(self, subject: Subject) -> Pixels:
+        """A picture of the class by the unprotected model for each photo to protect with."""
+        settings, count = self.settings, len(subject.protect)
+        return paired_positives(self.backbone, subject.class_prompt, count, settings.seed, settings.sampling)
+
+    def protected(self, subject: Subject, positives: Pixels, prior: Pixels) -> Backbone:
+        """The model, protected with the subject's protection set, the pictures that are paired with it and
+        the class's pictures `prior`."""
         started = time.monotonic()
         settings, backbone = self.settings, self.backbone
         photos = subject.pixels("protect", backbone.resolution)
-        positives = paired_positives(
-            backbone, subject.class_prompt, len(photos), settings.seed, settings.sampling
-        )
         material = protection_material(
             backbone, photos, positives, prior, subject.instance_prompt, subject.class_prompt
         )
@@ -149,4 +156,4 @@ class Trial:
         count = self.settings.images_per_prompt
         prompts = [p for p in fill(EVALUATION_TEMPLATES, noun) for _ in range(count)]
         seeds = [derive(self.settings.seed, "evaluation", number) for number in range(len(prompts))]
-        return model.generate(prompts, seeds, self.settings.sampling)
+        return model.generate(prompts, seeds, self.settings.sampling, titled(self.watch, f"pictures {noun}"))

@@ -28,7 +28,7 @@ def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, defau
                 args=list(arguments),
                 prog=f"apdm {verb}",
                 use_underscores=True,
-                config=(tyro.conf.EnumChoicesFromValues, tyro.conf.FlagCreatePairsOff),
+                config=(tyro.conf.EnumChoicesFromValues,),
                 **options,
             )
     except SystemExit as stop:

@@ -10,7 +10,15 @@ from pathlib import Path
 from apdm.backbones.base import Backbone
 from apdm.backbones.load import load
 from apdm.benchmark.measure import measure
-from apdm.benchmark.record import LOG_FILE, PICTURE_FOLDER, PICTURE_STEM, Result, SubjectResult, write_result
+from apdm.benchmark.record import (
+    LOG_FILE,
+    PICTURE_FOLDER,
+    PICTURE_STEM,
+    RESULT_FILE,
+    Result,
+    SubjectResult,
+    write_result,
+)
 from apdm.benchmark.store import plain, versions
 from apdm.benchmark.trial import Trial, TrialSettings
 from apdm.cli.arguments import read
@@ -20,6 +28,8 @@ from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.pixels import from_uint8, save_png
 from apdm.report import write_contact_sheet, write_report
+from apdm.report.contact_sheet import SHEET_FILE
+from apdm.report.page import REPORT_FILE
 from apdm.subject import Subject
 from apdm.toybox import presets
 from apdm.toybox.seeds import Purpose
@@ -33,6 +43,7 @@ SUBJECTS = (
     ("dog", Purpose.REPORTED.seed(0), Purpose.REPORTED.seed(1)),
     ("person", Purpose.REPORTED.seed(0), Purpose.REPORTED.seed(1)),
 )
+WRITTEN = {LOG_FILE, "subjects", PICTURE_FOLDER, RESULT_FILE, REPORT_FILE, SHEET_FILE}  # by a demo
 CLASS_REFERENCES = 128  # renders that class pictures are compared with; our choice
 IMAGES_PER_PROMPT = 16  # twice the usual: two attack seeds leave wide intervals; our choice
 
@@ -94,6 +105,7 @@ def _subject_result(
     shown = folder / PICTURE_FOLDER / subject.name
     pictures.save(shown)
     _save_photos(subject, other, shown, size)
+    save_png(pictures.positives, folder / "subjects" / subject.name / "positives", "positive")
     references = from_uint8(class_renders(class_noun, Purpose.REPORTED, CLASS_REFERENCES))
     return measure(
         pictures, subject, other, judge(TOYBOX), judge(EFFICIENTNET), references, size, settings.seed
@@ -115,7 +127,9 @@ def _save_photos(subject: Subject, other: Subject, folder: Path, size: int) -> N
 
 
 def _fresh(folder: Path) -> Path:
-    """`folder`, emptied if it is an earlier demo's. Raises `InputError` if it holds anything else."""
-    if (folder / LOG_FILE).is_file() and (folder / PICTURE_FOLDER).is_dir():
+    """`folder`, emptied if it is an earlier demo's, finished or not. Raises `InputError` if it holds
+    anything else."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if LOG_FILE in names and names <= WRITTEN:
         shutil.rmtree(folder)
     return new_folder(folder)

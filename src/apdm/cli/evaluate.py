@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from apdm.benchmark.measure import (
+    BRISQUE_DIRECTIONS,
     brisque_figure,
     figure,
     per_run,
@@ -35,6 +36,7 @@ from apdm.cli.arguments import read
 from apdm.cli.options import SubjectOptions, new_folder
 from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor
+from apdm.metrics.brisque import all_flat
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.metrics.statistics import Cell
 from apdm.pixels import load, save_png
@@ -43,8 +45,9 @@ from apdm.subject import Subject, inspect
 from apdm.types import Pixels
 
 EXAMPLE = (
-    "apdm evaluate --generated runs/attacked-protected --control runs/attacked --class_images runs/class "
-    "--subject runs/dog --class_noun dog --judge toybox-identity --output_file runs/evaluation.json"
+    "apdm toybox render --class_noun dog --seed 500001 --views 12 --output_dir runs/dog && "
+    'apdm generate toybox --preset toybox --prompt "a photo of dog" --output_dir runs/class && '
+    "apdm evaluate --generated runs/class --subject runs/dog --class_noun dog --judge toybox-identity"
 )
 
 FLAGS = {  # what a record calls a set of pictures, and the flag that names its folder
@@ -129,20 +132,25 @@ def _figures(
     pictures: dict[str, Pixels], cells: dict[str, Cell], eye: FeatureExtractor, seed: int
 ) -> dict[str, Figure]:
     names = {
-        "protected": "generated",
-        "unprotected": "control",
-        "class": "class_images",
-        "real": "own photos",
+        "protected": ("generated", Direction.LOWER_PROTECTS),
+        "unprotected": ("control", Direction.REFERENCE),
+        "class": ("class_images", Direction.REFERENCE),
+        "real": ("own photos", Direction.REFERENCE),
     }
     figures = {
-        f"similarity of {names[kind]}": figure(
-            lambda means: means["it"], {"it": cell}, seed, Direction.REFERENCE, eye.name
+        f"similarity of {name}": figure(
+            lambda means: means["it"], {"it": cells[kind]}, seed, direction, eye.name
         )
-        for kind, cell in cells.items()
+        for kind, (name, direction) in names.items()
+        if kind in cells
     }
     if "unprotected" in cells:
         figures["attack strength"], figures["protection rate"] = strength_and_rate(cells, seed)
-    return figures | {f"BRISQUE of {FLAGS[name]}": brisque_figure(p, seed) for name, p in pictures.items()}
+    return figures | {
+        f"BRISQUE of {FLAGS[name]}": brisque_figure(shown, seed, BRISQUE_DIRECTIONS[name])
+        for name, shown in pictures.items()
+        if not all_flat(shown)
+    }
 
 
 def _report(
@@ -162,7 +170,9 @@ def _report(
         attack_strength=figures["attack strength"],
         protection_rate=figures["protection rate"],
         seconds={},
-        brisque={name: figures[f"BRISQUE of {FLAGS[name]}"] for name in pictures},
+        brisque={
+            name: figures[title] for name in pictures if (title := f"BRISQUE of {FLAGS[name]}") in figures
+        },
     )
     shown = pictures | {"photos": subject.pixels("attack", size)}
     for name, some in shown.items():
@@ -183,7 +193,11 @@ def _pictures(folder: Path, size: int) -> Pixels:
     """Every picture directly in `folder`, sorted by name. Raises `InputError` if there is none."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder", fix="give a folder of pictures")
-    paths = [p for p in sorted(folder.iterdir()) if p.is_file() and inspect(p).usable]
+    verdicts = [inspect(p) for p in sorted(folder.iterdir()) if p.is_file()]
+    for verdict in verdicts:
+        if not verdict.usable:
+            print(f"{verdict.path}: set aside, {verdict.note}")
+    paths = [verdict.path for verdict in verdicts if verdict.usable]
     if not paths:
         raise InputError(f"{folder} holds no picture", fix="give the folder that 'apdm generate' wrote")
     return load(paths, size)

@@ -14,7 +14,7 @@ from apdm.backbones.load import load, locate
 from apdm.cli.arguments import preset, read
 from apdm.cli.options import MISSING, new_folder
 from apdm.cli.progress import progress
-from apdm.errors import InputError
+from apdm.errors import InputError, at_least
 from apdm.pixels import grid, save_png
 from apdm.prompts import checked, read_prompts
 from apdm.seeding import derive
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str]) -> None:
     prompts = read_prompts(wanted.prompts_file) if wanted.prompts_file else tuple(map(checked, wanted.prompt))
     if not prompts:
         raise InputError("no prompt is given", fix='use --prompt "..." or --prompts_file FILE')
+    at_least(wanted, num_images=1)
     locate(wanted.model)
     folder = new_folder(wanted.output_dir)
     backbone = load(wanted.model, wanted.device)

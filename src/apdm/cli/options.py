@@ -13,6 +13,7 @@ from apdm.backbones.load import load, locate
 from apdm.errors import InputError
 from apdm.subject import Subject
 
+NOT_RECORDED = Path("not recorded")  # in what is published with a model: where its maker keeps things
 MISSING: Any = tyro.MISSING  # stands for a value that the user must give
 
 
@@ -50,7 +51,13 @@ class SubjectOptions:
 
     def anonymous(self) -> SubjectOptions:
         """The same without the folder: what is published with a model names no person."""
-        return replace(self, subject=Path("not recorded"))
+        return replace(self, subject=NOT_RECORDED)
+
+
+def public_name(model: str) -> str:
+    """What a published model says it came from: of a local folder its last name only."""
+    folder = Path(model)
+    return folder.resolve().name if folder.is_dir() else model
 
 
 ASKED = SubjectOptions(MISSING, MISSING)  # the default that asks for what has none

@@ -10,11 +10,13 @@ from typing import Annotated
 import tyro
 
 from apdm.backbones.base import Backbone, Sampling
+from apdm.backbones.load import load, locate
 from apdm.benchmark.card import personalised_card
 from apdm.benchmark.store import plain, save_model
 from apdm.cli.arguments import preset, read
-from apdm.cli.options import ASKED, MISSING, SubjectOptions, opened
+from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opened, public_name
 from apdm.cli.progress import progress
+from apdm.errors import at_least
 from apdm.personalizers.base import Material, class_images, personalize
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.subject import Subject
@@ -25,7 +27,10 @@ EXAMPLE = (
     "apdm toybox render --class_noun dog --seed 500001 --views 12 --output_dir runs/dog && "
     "apdm personalize toybox --preset toybox --subject runs/dog --class_noun dog --output_dir runs/attacked"
 )
-PRESETS = {"published": (DreamBooth(), Sampling()), "toybox": (presets.ATTACK, presets.SAMPLING)}
+PRESETS = {
+    "published": (DreamBooth(), Sampling(), 200),
+    "toybox": (presets.ATTACK, presets.SAMPLING, presets.PROTECTION.num_class_images),
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,9 @@ class Personalize:
     with_prior_preservation: bool = True
     """Learn the class from its own pictures too [DreamBooth, APDM's attack]."""
     num_class_images: int = 200
-    """Pictures of the class, made by the model under attack [APDM sec. 4.1]."""
+    """Pictures of the class [APDM sec. 4.1]."""
+    class_model: str | None = None
+    """Model that makes them; the model under attack if not given, as an attacker has no other."""
     resolution: int | None = None
     """Pixels a side; the model's own if not given."""
     device: str = "cpu"
@@ -56,14 +63,32 @@ class Personalize:
 
 def main(arguments: Sequence[str]) -> None:
     chosen = preset(arguments, tuple(PRESETS), "published")
-    attack, sampling = PRESETS[chosen]
-    defaults = Personalize(MISSING, ASKED, MISSING, preset=chosen, dreambooth=attack, sampling=sampling)
+    attack, sampling, count = PRESETS[chosen]
+    defaults = Personalize(
+        MISSING,
+        ASKED,
+        MISSING,
+        preset=chosen,
+        num_class_images=count,
+        dreambooth=attack,
+        sampling=sampling,
+    )
     wanted = read(Personalize, "personalize", arguments, EXAMPLE, defaults)
+    at_least(wanted, num_class_images=1)
+    if wanted.class_model:
+        locate(wanted.class_model)
     backbone, subject, folder = opened(wanted)
     attacked = _attacked(wanted, backbone, subject, folder)
-    card = personalised_card(wanted.model, subject.instance_prompt, plain(wanted.dreambooth))
-    save_model(attacked, folder, card, plain(replace(wanted, subject=wanted.subject.anonymous())))
+    card = personalised_card(public_name(wanted.model), subject.instance_prompt, plain(wanted.dreambooth))
+    save_model(attacked, folder, card, plain(_published(wanted)))
     print(f"attacked model in {folder}")
+
+
+def _published(wanted: Personalize) -> Personalize:
+    """The settings without a word on where they were used."""
+    subject, model = wanted.subject.anonymous(), public_name(wanted.model)
+    maker = public_name(wanted.class_model) if wanted.class_model else None
+    return replace(wanted, subject=subject, model=model, class_model=maker, output_dir=NOT_RECORDED)
 
 
 def _attacked(wanted: Personalize, backbone: Backbone, subject: Subject, folder: Path) -> Backbone:
@@ -73,7 +98,7 @@ def _attacked(wanted: Personalize, backbone: Backbone, subject: Subject, folder:
         prior = None
         if wanted.with_prior_preservation:
             pictures = class_images(
-                backbone,
+                load(wanted.class_model, wanted.device) if wanted.class_model else backbone,
                 subject.class_prompt,
                 wanted.num_class_images,
                 wanted.seed,

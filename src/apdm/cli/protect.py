@@ -13,7 +13,7 @@ from apdm.backbones.base import Backbone, Sampling
 from apdm.benchmark.card import protected_card
 from apdm.benchmark.store import plain, save_model
 from apdm.cli.arguments import preset, read
-from apdm.cli.options import ASKED, MISSING, SubjectOptions, opened
+from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opened, public_name
 from apdm.cli.progress import progress
 from apdm.personalizers.base import class_images
 from apdm.pixels import save_png
@@ -61,9 +61,17 @@ def main(arguments: Sequence[str]) -> None:
     wanted = read(Protect, "protect", arguments, EXAMPLE, defaults)
     backbone, subject, folder = opened(wanted)
     protected = _protected(wanted, backbone, subject, folder)
-    card = protected_card(wanted.model, subject.class_noun, len(subject.protect), plain(wanted.protection))
-    save_model(protected, folder, card, plain(replace(wanted, subject=wanted.subject.anonymous())))
+    card = protected_card(
+        public_name(wanted.model), subject.class_noun, len(subject.protect), plain(wanted.protection)
+    )
+    save_model(protected, folder, card, plain(_published(wanted)))
     print(f"protected model in {folder}")
+
+
+def _published(wanted: Protect) -> Protect:
+    """The settings without a word on where they were used."""
+    subject, model = wanted.subject.anonymous(), public_name(wanted.model)
+    return replace(wanted, subject=subject, model=model, output_dir=NOT_RECORDED)
 
 
 def _protected(wanted: Protect, backbone: Backbone, subject: Subject, folder: Path) -> Backbone:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apdm.cli.arguments import read
-from apdm.errors import InputError
+from apdm.errors import InputError, at_least
 
 EXAMPLE = "apdm toybox render --class_noun dog --seed 500001 --views 8 --output_dir runs/dog"
 
@@ -54,6 +54,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _render(wanted: Render) -> None:
+    at_least(wanted, views=1)
     from apdm.toybox import captions, identity, world
 
     toy = identity.identity(wanted.class_noun, wanted.seed)
@@ -68,6 +69,7 @@ def _render(wanted: Render) -> None:
 
 
 def _sample(wanted: Sample) -> None:
+    at_least(wanted, count=1)
     from apdm.toybox import captions, identity, world
     from apdm.toybox.seeds import Purpose
 

@@ -40,7 +40,8 @@ def direct_protective_loss(
     subject's error relative to the positive's. At the reference it is log 2.
 
     `cap_positives` is ours: the reduced r+ counts from 0 upwards only, so that the margin cannot be won
-    by learning the positives by heart, only by failing on the subject. Losing them still costs. (The
+    by learning the positives by heart, only by failing on the subject. Losing them still costs; with
+    `ELEMENT`, so does an error that only moves from element to element. (The
     mirror image of DPO-Positive's extra charge for losing the preferred answer, Pal et al. 2024.)
     """
     lost = _reduce(positive - positive_reference, reduction)

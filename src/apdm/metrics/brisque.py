@@ -44,6 +44,12 @@ def brisque(pixels: Pixels) -> Float64[Tensor, "b"]:
     return torch.stack([_score(picture[None, None]) for picture in luminance])
 
 
+def all_flat(pixels: Pixels) -> bool:
+    """Whether every picture is of one grey level or colour, so that none has a score."""
+    colours = to_uint8(pixels).reshape(len(pixels), -1, 3)
+    return bool((colours == colours[:, :1]).all())
+
+
 def brisque_score(pixels: Pixels, *, seed: int) -> Score:
     """Mean over the pictures that have a score, with its interval over them; flat ones are counted.
 

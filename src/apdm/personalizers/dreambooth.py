@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from apdm.backbones.base import Backbone, Condition, draw_noise
+from apdm.errors import at_least, positive
 from apdm.losses.denoising import denoising_error
 from apdm.losses.prior import with_prior
 from apdm.personalizers.base import Attachment, Material, Personalizer
@@ -30,6 +31,10 @@ class DreamBooth(Personalizer):
     """Weight of the class images' loss [DreamBooth, diffusers' script]."""
     max_grad_norm: float = 1.0
     """Gradients are clipped to this norm [diffusers' script]."""
+
+    def __post_init__(self) -> None:
+        positive(self, "learning_rate", "max_grad_norm")
+        at_least(self, max_train_steps=1, train_batch_size=1, prior_loss_weight=0)
 
     def attach(self, backbone: Backbone) -> Attachment:
         backbone.network.requires_grad_(True)

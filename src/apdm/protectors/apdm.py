@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from apdm.backbones.base import Backbone, Condition, EncodedImages, Sampling, draw_noise
-from apdm.errors import InputError
+from apdm.errors import InputError, at_least, positive
 from apdm.losses.denoising import denoising_error
 from apdm.losses.distillation import distillation_error
 from apdm.losses.dpo import Reduction, direct_protective_loss
@@ -29,7 +29,8 @@ class APDM:
     reduction: Reduction = Reduction.ELEMENT
     """What the margin is taken over before the sigmoid [released code; the paper's norm is sample_sum]."""
     cap_positives: bool = False
-    """Whether the margin gives no credit for positives learnt by heart [no as published; yes is ours]."""
+    """Count the positives' part of the margin from 0 upwards, so that learning them by heart wins nothing
+    [off as published; on is ours]."""
     prior_loss_weight: float = 1.0
     """Weight of the class images' loss [eq. 15]."""
     learning_rate: float = 5e-6
@@ -55,12 +56,9 @@ class APDM:
     """The released code's gradient leak (docs/papers.md); for comparison only."""
 
     def __post_init__(self) -> None:
-        if self.restart_every < 1:
-            raise InputError(f"restart_every is {self.restart_every}", fix="give 1 (every time) or more")
-        if self.anchor_weight < 0:
-            raise InputError(f"anchor_weight is {self.anchor_weight}", fix="give 0 (no anchor) or more")
-        if self.anchor_batch_size < 1:
-            raise InputError(f"anchor_batch_size is {self.anchor_batch_size}", fix="give 1 or more")
+        positive(self, "beta", "learning_rate")
+        at_least(self, outer_steps=1, inner_steps=1, train_batch_size=1, num_class_images=1)
+        at_least(self, prior_loss_weight=0, restart_every=1, anchor_weight=0, anchor_batch_size=1)
 
 
 PUBLISHED = APDM()

@@ -12,7 +12,7 @@ from typing import cast
 from apdm.errors import InputError
 
 BINS = 200  # points of a curve; more than a small chart can show
-NOT_CURVES = frozenset({"task", "done", "total", "seconds"})
+NOT_CURVES = frozenset({"task", "done", "total", "time"})
 
 Points = tuple[tuple[float, float], ...]
 
