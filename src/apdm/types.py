@@ -9,5 +9,4 @@ Pixels = Float[Tensor, "b 3 h w"]  # RGB in [-1, 1]
 Latents = Float[Tensor, "b c h w"]  # scaled to about unit variance, as the network sees them
 Timesteps = Int[Tensor, "b"]  # what the schedule draws and the network takes
 Errors = Float[Tensor, "b c h w"]  # squared errors, not reduced at all
-PerSample = Float[Tensor, "b"]
 Scalar = Float[Tensor, ""]

@@ -15,13 +15,17 @@ from apdm.benchmark.measure import (
     real,
     recorded,
     strength_and_rate,
-    strength_ratio,
     subject_cells,
 )
 from apdm.benchmark.record import Direction
 from apdm.benchmark.trial import Attacked, TrialPictures
 from apdm.metrics.base import Interval
-from apdm.metrics.statistics import attack_strength, hierarchical_bootstrap, protection_rate
+from apdm.metrics.statistics import (
+    attack_strength,
+    hierarchical_bootstrap,
+    protection_rate,
+    strength_ratio,
+)
 from apdm.subject import Subject
 from apdm.toybox.seeds import Purpose
 from apdm.toybox.subjects import toy_subject

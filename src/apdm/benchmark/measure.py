@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 
 from apdm.benchmark.record import BeforeAfter, Direction, Figure, Similarity, SubjectResult
@@ -15,11 +14,11 @@ from apdm.metrics.kid import kid_score
 from apdm.metrics.similarity import per_image_similarity, similarity_within
 from apdm.metrics.statistics import (
     Cell,
-    Means,
     Statistic,
     attack_strength,
     hierarchical_bootstrap,
     protection_rate,
+    strength_ratio,
 )
 from apdm.seeding import generator
 from apdm.subject import Subject
@@ -132,13 +131,6 @@ def similarities(
         noise=mean(per_run(judge, [noise], subject, size)),
         random_other=mean(per_run(judge, [own_photos(other, size)], subject, size)) if other else None,
     )
-
-
-def strength_ratio(means: Means) -> np.ndarray:
-    """Attack strength on the protected model over that on the unprotected one."""
-    gained = means["protected"] - means["class"]
-    control = means["unprotected"] - means["class"]
-    return np.where(np.abs(control) > 1e-6, gained / np.where(control == 0, 1, control), np.nan)
 
 
 def strength_and_rate(cells: Mapping[str, Cell], seed: int) -> tuple[Figure, Figure]:

@@ -133,6 +133,15 @@ def protection_rate(means: Means) -> Float64[ndarray, "draws"]:
     return _ratio(means["unprotected"] - means["protected"], means["unprotected"] - means["class"])
 
 
+def strength_ratio(means: Means) -> Float64[ndarray, "draws"]:
+    """Attack strength on the `protected` model over that on the `unprotected` one.
+
+    (S_protected - S_class) / (S_unprotected - S_class), of a subject that was not protected: 1 is what an
+    unharmed model gives. Our definition; never clipped, NaN where the control gains nothing.
+    """
+    return _ratio(means["protected"] - means["class"], means["unprotected"] - means["class"])
+
+
 def cell_mean(cell: Cell) -> float:
     """Mean over subjects of the mean over attack seeds of the mean over images."""
     return float(np.mean([np.mean([np.mean(images) for images in subject]) for subject in cell]))
