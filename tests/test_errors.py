@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass
 
 import pytest
@@ -27,3 +28,13 @@ def test_what_is_not_positive_is_named(rate: float) -> None:
     positive(Settings(rate=0.5), "steps", "rate")
     with pytest.raises(InputError, match=f"rate is {rate}: give more than 0"):
         positive(Settings(rate=rate), "steps", "rate")
+
+
+def test_an_error_keeps_its_words_between_processes() -> None:
+    error = InputError("MODEL is not there", fix="give a folder")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.what, again.fix) == (
+        "MODEL is not there: give a folder",
+        "MODEL is not there",
+        "give a folder",
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 
 class InputError(Exception):
     """Something the user gave cannot be used. Commands print it as one line and exit with 2.
@@ -10,9 +12,16 @@ class InputError(Exception):
     """
 
     def __init__(self, what: str, *, fix: str) -> None:
-        super().__init__(f"{what}: {fix}")
+        super().__init__(what, fix)
         self.what = what
         self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.fix}"
+
+    def __reduce__(self) -> tuple[partial[InputError], tuple[()]]:
+        """How it travels between processes; the inherited way knows no keywords."""
+        return partial(InputError, self.what, fix=self.fix), ()
 
 
 def at_least(settings: object, **least: int) -> None:

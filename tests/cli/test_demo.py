@@ -46,6 +46,7 @@ def without_times(result: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion) -> None:
+    monkeypatch.setattr(demo, "side_by_side", lambda work, jobs, watch: [work(job, watch) for job in jobs])
     monkeypatch.setattr(demo, "load", lambda _: tiny)
     monkeypatch.setattr(demo, "judge", lambda _: MeanColours())
     monkeypatch.setattr(demo.presets, "ATTACK", ATTACK)

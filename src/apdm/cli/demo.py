@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apdm.backbones.base import Backbone
 from apdm.backbones.load import load
 from apdm.benchmark.measure import measure
 from apdm.benchmark.record import (
@@ -24,6 +23,7 @@ from apdm.benchmark.trial import Trial, TrialSettings
 from apdm.cli.arguments import read
 from apdm.cli.options import new_folder
 from apdm.cli.progress import progress
+from apdm.cli.side_by_side import side_by_side
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.pixels import from_uint8, save_png
@@ -38,11 +38,7 @@ from apdm.watch import Watch
 
 EXAMPLE = "apdm demo --output_dir runs/demo"
 
-# (class noun, the subject's seed, the other subject's): the first ones of the reported range.
-SUBJECTS = (
-    ("dog", Purpose.REPORTED.seed(0), Purpose.REPORTED.seed(1)),
-    ("person", Purpose.REPORTED.seed(0), Purpose.REPORTED.seed(1)),
-)
+CLASS_NOUNS = ("dog", "person")  # of each the first toy of the reported range, and the second as the other
 WRITTEN = {LOG_FILE, "subjects", PICTURE_FOLDER, RESULT_FILE, REPORT_FILE, SHEET_FILE}  # by a demo
 CLASS_REFERENCES = 128  # renders that class pictures are compared with; our choice
 IMAGES_PER_PROMPT = 16  # twice the usual: two attack seeds leave wide intervals; our choice
@@ -70,9 +66,9 @@ def main(arguments: Sequence[str]) -> None:
         images_per_prompt=IMAGES_PER_PROMPT,
         seed=wanted.seed,
     )
-    backbone = load("toybox")
+    jobs = [Job(class_noun, settings, folder) for class_noun in CLASS_NOUNS]
     with progress(folder / LOG_FILE) as watch:
-        results = [_subject_result(backbone, settings, folder, watch, *chosen) for chosen in SUBJECTS]
+        results = side_by_side(subject_result, jobs, watch)
     write_result(
         Result(
             subjects=tuple(results),
@@ -87,28 +83,33 @@ def main(arguments: Sequence[str]) -> None:
     print(write_contact_sheet(folder))
 
 
-def _subject_result(
-    backbone: Backbone,
-    settings: TrialSettings,
-    folder: Path,
-    watch: Watch,
-    class_noun: str,
-    seed: int,
-    other_seed: int,
-) -> SubjectResult:
+@dataclass(frozen=True)
+class Job:
+    """What is done to one subject, and where its pictures go."""
+
+    class_noun: str
+    settings: TrialSettings
+    folder: Path
+
+
+def subject_result(job: Job, watch: Watch) -> SubjectResult:
+    """The whole job on one subject, in a process of its own."""
+    backbone = load("toybox")
     subject, other = (
-        toy_subject(folder / "subjects" / f"{class_noun}-{s}", class_noun, s, Purpose.REPORTED)
-        for s in (seed, other_seed)
+        toy_subject(
+            job.folder / "subjects" / f"{job.class_noun}-{seed}", job.class_noun, seed, Purpose.REPORTED
+        )
+        for seed in (Purpose.REPORTED.seed(0), Purpose.REPORTED.seed(1))
     )
     size = backbone.resolution
-    _, pictures = Trial(backbone, settings, watch).run(subject, other)
-    shown = folder / PICTURE_FOLDER / subject.name
+    _, pictures = Trial(backbone, job.settings, watch).run(subject, other)
+    shown = job.folder / PICTURE_FOLDER / subject.name
     pictures.save(shown)
     _save_photos(subject, other, shown, size)
-    save_png(pictures.positives, folder / "subjects" / subject.name / "positives", "positive")
-    references = from_uint8(class_renders(class_noun, Purpose.REPORTED, CLASS_REFERENCES))
+    save_png(pictures.positives, job.folder / "subjects" / subject.name / "positives", "positive")
+    references = from_uint8(class_renders(job.class_noun, Purpose.REPORTED, CLASS_REFERENCES))
     return measure(
-        pictures, subject, other, judge(TOYBOX), judge(EFFICIENTNET), references, size, settings.seed
+        pictures, subject, other, judge(TOYBOX), judge(EFFICIENTNET), references, size, job.settings.seed
     )
 
 
