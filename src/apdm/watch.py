@@ -7,7 +7,8 @@ from typing import Protocol
 
 
 class Watch(Protocol):
-    """Called after each step of `task`: `done` of `total` steps, with the step's figures."""
+    """Called at the start of `task` (done = 0) and after each step: `done` of `total` steps, with the
+    step's figures."""
 
     def __call__(self, task: str, done: int, total: int, figures: Mapping[str, float]) -> None: ...
 

@@ -144,6 +144,14 @@ def test_protect_attack_generate_evaluate(
     prompt = ("--prompt", "a photo of sks dog", "--num_images", "3", "--num_inference_steps", "2")
     run("generate", attacked, *prompt, "--output_dir", pictures)
     assert len(list(pictures.glob("*.png"))) == 3
+    settings = json.loads((pictures / "apdm.json").read_text())
+    assert (settings["model"], settings["prompt"]) == ("attacked", ["a photo of sks dog"])
+    assert (pictures / "log.jsonl").is_file()
+    capsys.readouterr()
+    for picture in photos.glob("*.png"):  # larger ones than the tiny model's, beside the same two files
+        shutil.copy(picture, pictures / f"picture_{picture.name[-9:]}")
+    run("evaluate", *subject, "--generated", pictures, "--resolution", "64")
+    assert "json" not in capsys.readouterr().out  # what stands beside the pictures is known
     control = ("--control", photos, "--class_images", photos, "--resolution", "64")
     figures, report = tmp_path / "figures.json", tmp_path / "report"
     outputs = ("--output_file", figures, "--output_dir", report)
@@ -152,6 +160,7 @@ def test_protect_attack_generate_evaluate(
     assert json.loads(figures.read_text())["protection rate"]["n"] == 2 * len(list(photos.glob("*.png")))
     assert "What was not tested" in (report / "report.html").read_text()
     assert (report / "contact-sheet.png").is_file()
+    assert {json.loads(line)["task"] for line in (report / "log.jsonl").open()} == {"judge", "BRISQUE"}
     assert not json.loads((report / "result.json").read_text())["toy"]  # unless it is said: --toy
     again = tmp_path / "toy"
     run("evaluate", *subject, "--generated", photos, *control, "--toy", "--output_dir", again)

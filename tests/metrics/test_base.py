@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from apdm.metrics.base import BATCH, Direction, Interval, NetworkExtractor, Score, digest
+from apdm.metrics.base import BATCH, Interval, NetworkExtractor, Score, Sense, digest
 
 
 class Mean(NetworkExtractor):
@@ -33,7 +33,7 @@ def test_a_score_is_recorded_with_its_direction_and_extractor() -> None:
         0.5,
         metric="similarity",
         n=30,
-        direction=Direction.SIMILARITY,
+        direction=Sense.SIMILARITY,
         extractor="toybox-identity",
         fingerprint="abc",
         excluded=2,
@@ -53,7 +53,7 @@ def test_a_score_is_recorded_with_its_direction_and_extractor() -> None:
 
 
 def test_each_direction_says_which_way_is_quality_and_which_protection() -> None:
-    said = {direction.name: (direction.quality, direction.protection) for direction in Direction}
+    said = {sense.name: (sense.quality, sense.protection) for sense in Sense}
     assert said == {
         "SIMILARITY": ("higher", "lower"),
         "DEFECT": ("lower", "higher"),

@@ -66,6 +66,7 @@ class StableDiffusion(Backbone):
     def generate(
         self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling, watch: Watch = silent
     ) -> Pixels:
+        watch("generate", 0, len(prompts), {})
         pieces = []
         for rows in batches(len(prompts), sampling.sample_batch_size):
             output: Any = self.pipeline(

@@ -23,6 +23,7 @@ from apdm.metrics.statistics import (
 from apdm.seeding import generator
 from apdm.subject import Subject
 from apdm.types import Pixels
+from apdm.watch import Watch, silent
 
 BRISQUE_DIRECTIONS = {
     "attacked_unprotected": Direction.REFERENCE,
@@ -42,40 +43,67 @@ def measure(
     class_references: Pixels,
     size: int,
     seed: int,
+    watch: Watch = silent,
 ) -> SubjectResult:
     """All figures of one subject. `judge` sees who it is, `distance` carries KID between the class's
     pictures and `class_references`; `size` is the side of the pictures in pixels."""
+
+    def told(done: int) -> None:
+        watch(f"measure {subject.name}", done, 4, {})
+
+    told(0)
     cells = subject_cells(pictures, subject, judge, size)
-    other_cells = {
+    strength, rate = strength_and_rate(cells, seed)
+    similarity = similarities(cells, subject, other, judge, size, seed)
+    told(1)
+    ratio = other_subject_ratio(pictures, other, judge, size, seed)
+    told(2)
+    kid = BeforeAfter(
+        kid_figure(distance, pictures.class_images_unprotected, class_references, seed),
+        kid_figure(distance, pictures.class_images_protected, class_references, seed),
+    )
+    told(3)
+    defects = brisque_figures(pictures, seed)
+    told(4)
+    return SubjectResult(
+        name=subject.name,
+        class_noun=subject.class_noun,
+        similarity=similarity,
+        attack_strength=strength,
+        protection_rate=rate,
+        other_subject_strength_ratio=ratio,
+        kid=kid,
+        brisque=defects,
+        seconds={name: round(value, 1) for name, value in pictures.seconds.items()},
+    )
+
+
+def other_subject_ratio(
+    pictures: TrialPictures, other: Subject, judge: FeatureExtractor, size: int, seed: int
+) -> Figure:
+    """The attack's strength on `other` on the protected model over that on the unprotected one."""
+    cells = {
         "unprotected": per_run(judge, pictures.other_attacked_unprotected.runs, other, size),
         "protected": per_run(judge, pictures.other_attacked_protected.runs, other, size),
         "class": per_run(judge, [pictures.class_unprotected], other, size),
         "real": real(judge, other, size),
     }
-    strength, rate = strength_and_rate(cells, seed)
-    return SubjectResult(
-        name=subject.name,
-        class_noun=subject.class_noun,
-        similarity=similarities(cells, subject, other, judge, size, seed),
-        attack_strength=strength,
-        protection_rate=rate,
-        other_subject_strength_ratio=figure(strength_ratio, other_cells, seed, Direction.HIGHER_PRESERVES),
-        kid=BeforeAfter(
-            kid_figure(distance, pictures.class_images_unprotected, class_references, seed),
-            kid_figure(distance, pictures.class_images_protected, class_references, seed),
-        ),
-        brisque={
-            name: brisque_figure(shown, seed, BRISQUE_DIRECTIONS[name])
-            for name, shown in (
-                ("attacked_unprotected", pictures.attacked_unprotected.shown),
-                ("attacked_protected", pictures.attacked_protected.shown),
-                ("class_unprotected", pictures.class_unprotected),
-                ("class_protected", pictures.class_protected),
-            )
-            if not brisque.all_flat(shown)
-        },
-        seconds={name: round(value, 1) for name, value in pictures.seconds.items()},
-    )
+    return figure(strength_ratio, cells, seed, Direction.HIGHER_PRESERVES)
+
+
+def brisque_figures(pictures: TrialPictures, seed: int) -> dict[str, Figure]:
+    """BRISQUE of each set that is shown; a set of flat pictures only has none."""
+    shown = {
+        "attacked_unprotected": pictures.attacked_unprotected.shown,
+        "attacked_protected": pictures.attacked_protected.shown,
+        "class_unprotected": pictures.class_unprotected,
+        "class_protected": pictures.class_protected,
+    }
+    return {
+        name: brisque_figure(some, seed, BRISQUE_DIRECTIONS[name])
+        for name, some in shown.items()
+        if not brisque.all_flat(some)
+    }
 
 
 def subject_cells(

@@ -27,12 +27,17 @@ def save_model(backbone: Backbone, folder: Path, card: str, config: Mapping[str,
     try:
         backbone.save(beside)
         (beside / "README.md").write_text(card)
-        (beside / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+        write_config(config, beside)
         folder.mkdir(parents=True, exist_ok=True)
         for part in sorted(beside.iterdir(), key=lambda path: path.name == "model_index.json"):
             part.replace(folder / part.name)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_config(config: Mapping[str, Any], folder: Path) -> None:
+    """The resolved settings, beside what was made with them."""
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
 
 
 def versions() -> dict[str, str]:

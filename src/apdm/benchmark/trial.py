@@ -110,8 +110,15 @@ class Trial:
 
     def positives(self, subject: Subject) -> Pixels:
         """A picture of the class by the unprotected model for each photo to protect with."""
-        settings, count = self.settings, len(subject.protect)
-        return paired_positives(self.backbone, subject.class_prompt, count, settings.seed, settings.sampling)
+        settings = self.settings
+        return paired_positives(
+            self.backbone,
+            subject.class_prompt,
+            len(subject.protect),
+            settings.seed,
+            settings.sampling,
+            titled(self.watch, f"positives {subject.name}"),
+        )
 
     def protected(self, subject: Subject, positives: Pixels, prior: Pixels) -> Backbone:
         """The model, protected with the subject's protection set, the pictures that are paired with it and

@@ -109,7 +109,15 @@ def subject_result(job: Job, watch: Watch) -> SubjectResult:
     save_png(pictures.positives, job.folder / "subjects" / subject.name / "positives", "positive")
     references = from_uint8(class_renders(job.class_noun, Purpose.REPORTED, CLASS_REFERENCES))
     return measure(
-        pictures, subject, other, judge(TOYBOX), judge(EFFICIENTNET), references, size, job.settings.seed
+        pictures,
+        subject,
+        other,
+        judge(TOYBOX),
+        judge(EFFICIENTNET),
+        references,
+        size,
+        job.settings.seed,
+        watch,
     )
 
 

@@ -22,6 +22,7 @@ from apdm.benchmark.measure import (
     strength_and_rate,
 )
 from apdm.benchmark.record import (
+    LOG_FILE,
     PICTURE_FOLDER,
     PICTURE_STEM,
     Direction,
@@ -31,9 +32,10 @@ from apdm.benchmark.record import (
     as_json,
     write_result,
 )
-from apdm.benchmark.store import versions
+from apdm.benchmark.store import CONFIG_FILE, versions
 from apdm.cli.arguments import read
 from apdm.cli.options import SubjectOptions, new_folder
+from apdm.cli.progress import progress
 from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor
 from apdm.metrics.brisque import all_flat
@@ -43,6 +45,7 @@ from apdm.pixels import load, save_png
 from apdm.report import write_contact_sheet, write_report
 from apdm.subject import Subject, inspect
 from apdm.types import Pixels
+from apdm.watch import Watch
 
 EXAMPLE = (
     "apdm toybox render --class_noun dog --seed 500001 --views 12 --output_dir runs/dog && "
@@ -50,6 +53,7 @@ EXAMPLE = (
     "apdm evaluate --generated runs/class --subject runs/dog --class_noun dog --judge toybox-identity"
 )
 
+BESIDE_PICTURES = {CONFIG_FILE, LOG_FILE}  # written by `apdm generate`
 FLAGS = {  # what a record calls a set of pictures, and the flag that names its folder
     "attacked_protected": "generated",
     "attacked_unprotected": "control",
@@ -104,8 +108,9 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError("--generated and --control differ in their number", fix="draw both alike")
     eye = judge(wanted.judge)
     folder = new_folder(wanted.output_dir) if wanted.output_dir else None
-    cells = _cells(pictures, subject, eye, wanted.resolution)
-    figures = _figures(pictures, cells, eye, wanted.seed)
+    with progress(folder / LOG_FILE if folder else None) as watch:
+        cells = _cells(pictures, subject, eye, wanted.resolution, watch)
+        figures = _figures(cells, eye, wanted.seed) | _defects(pictures, wanted.seed, watch)
     _show(figures, wanted.judge)
     if wanted.output_file:
         wanted.output_file.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +121,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _cells(
-    pictures: dict[str, Pixels], subject: Subject, eye: FeatureExtractor, size: int
+    pictures: dict[str, Pixels], subject: Subject, eye: FeatureExtractor, size: int, watch: Watch
 ) -> dict[str, Cell]:
     """Named as the statistics want them; "real" are the subject's own photos."""
     kinds = {
@@ -124,13 +129,17 @@ def _cells(
         "unprotected": "attacked_unprotected",
         "class": "class_unprotected",
     }
-    cells = {kind: per_run(eye, [pictures[s]], subject, size) for kind, s in kinds.items() if s in pictures}
-    return cells | {"real": real(eye, subject, size)}
+    sets = {kind: pictures[name] for kind, name in kinds.items() if name in pictures}
+    watch("judge", 0, len(sets) + 1, {})
+    cells = {"real": real(eye, subject, size)}
+    for done, (kind, some) in enumerate(sets.items(), start=1):
+        watch("judge", done, len(sets) + 1, {})
+        cells[kind] = per_run(eye, [some], subject, size)
+    watch("judge", len(sets) + 1, len(sets) + 1, {})
+    return cells
 
 
-def _figures(
-    pictures: dict[str, Pixels], cells: dict[str, Cell], eye: FeatureExtractor, seed: int
-) -> dict[str, Figure]:
+def _figures(cells: dict[str, Cell], eye: FeatureExtractor, seed: int) -> dict[str, Figure]:
     names = {
         "protected": ("generated", Direction.LOWER_PROTECTS),
         "unprotected": ("control", Direction.REFERENCE),
@@ -146,11 +155,18 @@ def _figures(
     }
     if "unprotected" in cells:
         figures["attack strength"], figures["protection rate"] = strength_and_rate(cells, seed)
-    return figures | {
-        f"BRISQUE of {FLAGS[name]}": brisque_figure(shown, seed, BRISQUE_DIRECTIONS[name])
-        for name, shown in pictures.items()
-        if not all_flat(shown)
-    }
+    return figures
+
+
+def _defects(pictures: dict[str, Pixels], seed: int, watch: Watch) -> dict[str, Figure]:
+    """BRISQUE of each set; one of flat pictures only has none."""
+    figures = {}
+    for done, (name, shown) in enumerate(pictures.items()):
+        watch("BRISQUE", done, len(pictures), {})
+        if not all_flat(shown):
+            figures[f"BRISQUE of {FLAGS[name]}"] = brisque_figure(shown, seed, BRISQUE_DIRECTIONS[name])
+    watch("BRISQUE", len(pictures), len(pictures), {})
+    return figures
 
 
 def _report(
@@ -193,7 +209,8 @@ def _pictures(folder: Path, size: int) -> Pixels:
     """Every picture directly in `folder`, sorted by name. Raises `InputError` if there is none."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder", fix="give a folder of pictures")
-    verdicts = [inspect(p) for p in sorted(folder.iterdir()) if p.is_file()]
+    files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name not in BESIDE_PICTURES]
+    verdicts = [inspect(p) for p in files]
     for verdict in verdicts:
         if not verdict.usable:
             print(f"{verdict.path}: set aside, {verdict.note}")

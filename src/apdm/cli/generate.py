@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +11,10 @@ import tyro
 
 from apdm.backbones.base import Sampling
 from apdm.backbones.load import load, locate
+from apdm.benchmark.record import LOG_FILE
+from apdm.benchmark.store import plain, write_config
 from apdm.cli.arguments import preset, read
-from apdm.cli.options import MISSING, new_folder
+from apdm.cli.options import MISSING, NOT_RECORDED, new_folder, public_name
 from apdm.cli.progress import progress
 from apdm.errors import InputError, at_least
 from apdm.pixels import grid, save_png
@@ -30,7 +32,8 @@ PRESETS = {"published": Sampling(), "toybox": presets.SAMPLING}
 @dataclass(frozen=True)
 class Generate:
     """Make pictures from prompts. The same prompt, number and seed give the same picture from any model
-    of the family, so folders of two models can be laid side by side."""
+    of the family, so folders of two models can be laid side by side. Writes the settings (apdm.json) and the
+    log (log.jsonl) beside them."""
 
     model: tyro.conf.Positional[str]
     """Diffusers folder, hub id, or "toybox"."""
@@ -64,8 +67,12 @@ def main(arguments: Sequence[str]) -> None:
     backbone = load(wanted.model, wanted.device)
     repeated = [prompt for prompt in prompts for _ in range(wanted.num_images)]
     seeds = [derive(wanted.seed, "generate", number) for number in range(len(repeated))]
-    with progress() as watch:
+    with progress(folder / LOG_FILE) as watch:
         pictures = backbone.generate(repeated, seeds, wanted.sampling, watch)
     save_png(pictures, folder, "picture")
     save_png(grid(pictures, columns=wanted.num_images), folder / "grid", "grid")
+    settings = replace(
+        wanted, model=public_name(wanted.model), output_dir=NOT_RECORDED, prompt=prompts, prompts_file=None
+    )
+    write_config(plain(settings), folder)
     print(f"{len(pictures)} pictures in {folder}")

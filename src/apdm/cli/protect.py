@@ -80,7 +80,9 @@ def _protected(wanted: Protect, backbone: Backbone, subject: Subject, folder: Pa
     seed, sampling, count = wanted.seed, wanted.sampling, wanted.protection.num_class_images
     with progress(folder / "log.jsonl") as watch:
         prior = class_images(backbone, class_, count, seed, sampling, titled(watch, "class images"))
-        positives = paired_positives(backbone, class_, len(photos), seed, sampling)
+        positives = paired_positives(
+            backbone, class_, len(photos), seed, sampling, titled(watch, "positives")
+        )
         save_png(positives, folder / "positives", "positive")
         material = protection_material(backbone, photos, positives, prior, instance, class_)
         return protect(backbone, material, wanted.protection, seed, watch)

@@ -21,7 +21,7 @@ Plain = float | int | str | None  # what JSON can say
 BATCH = 32  # images a pass; our choice, 224-px networks then stay below 1 GB
 
 
-class Direction(Enum):
+class Sense(Enum):
     """Which way of a value speaks for the pictures (quality) and which for the subject (protection)."""
 
     SIMILARITY = ("higher", "lower")  # of an attack's pictures to the subject; strength of an attack
@@ -57,7 +57,7 @@ class Score(Interval):
 
     metric: str
     n: int
-    direction: Direction
+    direction: Sense
     extractor: str
     fingerprint: str
     excluded: int = 0

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, interpolate
 
 from apdm.errors import InputError
-from apdm.metrics.base import Direction, Score, digest
+from apdm.metrics.base import Score, Sense, digest
 from apdm.metrics.statistics import mean_score
 from apdm.pixels import to_uint8
 from apdm.types import Pixels
@@ -63,7 +63,7 @@ def brisque_score(pixels: Pixels, *, seed: int) -> Score:
         values,
         seed=seed,
         metric="BRISQUE",
-        direction=Direction.DEFECT,
+        direction=Sense.DEFECT,
         extractor="brisque-0.2.0-svm",
         fingerprint=digest(_regressor().values()),
         excluded=len(pixels) - len(values),

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from apdm.errors import InputError
-from apdm.metrics.base import Direction, FeatureExtractor, Interval, Score
+from apdm.metrics.base import FeatureExtractor, Interval, Score, Sense
 from apdm.metrics.statistics import percentile_interval
 from apdm.seeding import generator
 from apdm.types import Pixels
@@ -59,7 +59,7 @@ def kid_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *
         interval.high,
         metric=f"KID over {extractor.name}",
         n=len(images),
-        direction=Direction.DISTANCE,
+        direction=Sense.DISTANCE,
         extractor=extractor.name,
         fingerprint=extractor.fingerprint,
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from apdm.errors import InputError
-from apdm.metrics.base import Direction, FeatureExtractor, Score
+from apdm.metrics.base import FeatureExtractor, Score, Sense
 from apdm.metrics.statistics import mean_score
 from apdm.types import Pixels
 
@@ -53,7 +53,7 @@ def similarity_score(extractor: FeatureExtractor, images: Pixels, references: Pi
         values,
         seed=seed,
         metric="similarity",
-        direction=Direction.SIMILARITY,
+        direction=Sense.SIMILARITY,
         extractor=extractor.name,
         fingerprint=extractor.fingerprint,
     )

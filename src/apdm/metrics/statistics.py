@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64, Int
 from numpy import ndarray
 
 from apdm.errors import InputError
-from apdm.metrics.base import Direction, Interval, Score
+from apdm.metrics.base import Interval, Score, Sense
 from apdm.seeding import derive
 
 DRAWS = 2000  # our choice; Efron & Tibshirani ask for a thousand or more for percentiles
@@ -48,7 +48,7 @@ def mean_score(
     *,
     seed: int,
     metric: str,
-    direction: Direction,
+    direction: Sense,
     extractor: str,
     fingerprint: str,
     excluded: int = 0,

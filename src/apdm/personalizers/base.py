@@ -61,6 +61,7 @@ def personalize(
     attacked = backbone.copy()
     attachment = personalizer.attach(attacked)
     optimizer = adamw(attachment.trainable, personalizer.learning_rate)
+    watch("personalize", 0, personalizer.max_train_steps, {})
     for step in range(personalizer.max_train_steps):
         loss = personalizer.loss(attacked, material, generator(seed, "personalize", step))
         value = finite(loss, "the attack", step + 1)

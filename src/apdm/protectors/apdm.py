@@ -105,11 +105,16 @@ def protection_material(
 
 
 def paired_positives(
-    backbone: Backbone, class_prompt: str, count: int, seed: int, sampling: Sampling
+    backbone: Backbone,
+    class_prompt: str,
+    count: int,
+    seed: int,
+    sampling: Sampling,
+    watch: Watch = silent,
 ) -> Pixels:
     """`count` pictures of the class by the pristine model, one for each subject image (sec. 3.2)."""
     seeds = [derive(seed, "positive", number) for number in range(count)]
-    return backbone.generate([class_prompt] * count, seeds, sampling)
+    return backbone.generate([class_prompt] * count, seeds, sampling, watch)
 
 
 def protection_loss(
@@ -188,6 +193,7 @@ def protect(
     def loss(model: Backbone, draws: torch.Generator) -> Scalar:
         return protection_loss(model, backbone, material, config, draws)
 
+    watch("protect", 0, config.outer_steps, {})
     for step in range(config.outer_steps):
         simulation = look_ahead.gather(material.attack, loss, derive(seed, "protect", step))
         if config.anchor_weight > 0:
