@@ -38,6 +38,11 @@ class Verdict:
     width: int = 0
     height: int = 0
 
+    @property
+    def sidecar(self) -> bool:
+        """Whether it stands beside pictures by custom, such as a caption: nothing to be told about."""
+        return _is_sidecar(self.path)
+
 
 def inspect(path: Path) -> Verdict:
     """Decodes one file and judges it; raises nothing for a bad one."""

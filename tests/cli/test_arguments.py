@@ -44,6 +44,7 @@ def test_a_complaint_is_one_line_without_frames(arguments: list[str], said: str)
     assert said in str(caught.value)
     assert str(caught.value).endswith("see 'apdm verb --help'")
     assert not set("\n│╭─") & set(str(caught.value))
+    assert "options Unrecognized" not in str(caught.value)
 
 
 def test_a_preset_is_found_wherever_it_stands() -> None:

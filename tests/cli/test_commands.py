@@ -150,7 +150,7 @@ def test_protect_attack_generate_evaluate(
     capsys.readouterr()
     for picture in photos.glob("*.png"):  # larger ones than the tiny model's, beside the same two files
         shutil.copy(picture, pictures / f"picture_{picture.name[-9:]}")
-    run("evaluate", *subject, "--generated", pictures, "--resolution", "64")
+    run("evaluate", *subject, "--generated", pictures)
     assert "json" not in capsys.readouterr().out  # what stands beside the pictures is known
     control = ("--control", photos, "--class_images", photos, "--resolution", "64")
     figures, report = tmp_path / "figures.json", tmp_path / "report"
@@ -216,3 +216,59 @@ def test_sets_that_differ_in_number_make_no_report(
     said = refused(capsys, "evaluate", *subject, *pictures, "--output_dir", tmp_path / "report")
     assert "differ in their number" in said
     assert not (tmp_path / "report").exists()
+
+
+def test_another_resolution_than_the_models_own(model: Path, photos: Path, tmp_path: Path) -> None:
+    subject = ("--subject", photos, "--class_noun", "dog", "--resolution", "32")
+    quick = ("--num_class_images", "2", "--num_inference_steps", "1")
+    short = ("--outer_steps", "1", "--inner_steps", "1")
+    run("protect", model, *subject, *quick, *short, "--output_dir", tmp_path / "protected")
+    run(
+        "personalize",
+        model,
+        *subject,
+        *quick,
+        "--max_train_steps",
+        "1",
+        "--output_dir",
+        tmp_path / "attacked",
+    )
+    assert all((tmp_path / made / "model_index.json").is_file() for made in ("protected", "attacked"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("protect", "MODEL", "SUBJECT", "--resolution", "-1"), "resolution is -1: give a multiple of 8"),
+        (("personalize", "MODEL", "SUBJECT", "--resolution", "33"), "resolution is 33: give a multiple of 8"),
+        (
+            ("personalize", "MODEL", "SUBJECT", "--class_model", "toybox", "--no-with_prior_preservation"),
+            "--class_model has nothing to draw",
+        ),
+        (("generate", "MODEL", "--prompt", "x", "--prompts_file", "y"), "both --prompt and --prompts_file"),
+        (("evaluate", "SUBJECT", "--generated", "PHOTOS", "--resolution", "0"), "resolution is 0: give 1"),
+        (("evaluate", "SUBJECT", "--generated", "PHOTOS", "--judge", "nobody"), "there is no judge 'nobody'"),
+        (
+            ("evaluate", "SUBJECT", "--generated", "PHOTOS", "--output_file", "."),
+            "--output_file . is a folder",
+        ),
+        (("toybox", "render", "--class_noun", "dog", "--seed", "500001", "--output_dir", __file__), __file__),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(
+    arguments: tuple[str, ...],
+    said: str,
+    model: Path,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = {"MODEL": (model,), "SUBJECT": ("--subject", photos, "--class_noun", "dog"), "PHOTOS": (photos,)}
+    given = [str(word) for argument in arguments for word in words.get(argument, (argument,))]
+    made = () if arguments[0] in ("evaluate", "toybox") else ("--output_dir", str(tmp_path / "made"))
+    with pytest.raises(SystemExit) as stop:
+        run(*given, *made)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert said in error
+    assert len(error.strip().splitlines()) == 1

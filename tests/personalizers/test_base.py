@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from apdm.backbones.base import Backbone, Condition, EncodedImages, Moments, Sampling
 from apdm.errors import InputError
-from apdm.personalizers.base import Material, class_images, personalize
+from apdm.personalizers.base import Material, class_images, course, personalize
 from apdm.seeding import derive
 
 NOTHING = Material(EncodedImages(Moments(torch.zeros(1), torch.zeros(1)), Condition({})), None)
@@ -74,3 +74,14 @@ def test_an_attack_that_diverges_stops_with_one_line(one_weight, quadratic_attac
     quadratic_attack.learning_rate = 1e300
     with pytest.raises(InputError, match="the attack diverged at step 2"):
         personalize(one_weight(), quadratic_attack, NOTHING, 0)
+
+
+def test_a_course_shows_what_shorter_attacks_make(one_weight, quadratic_attack) -> None:
+    on_the_way = [
+        weight_of(model).item() for model in course(one_weight(), quadratic_attack, NOTHING, 7, [1, 3])
+    ]
+    made = []
+    for quadratic_attack.max_train_steps in (1, 3):
+        made.append(weight_of(personalize(one_weight(), quadratic_attack, NOTHING, 7)).item())
+    assert on_the_way == made
+    assert made[0] != made[1]

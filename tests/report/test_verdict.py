@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import pytest
 
 from apdm.benchmark.record import BeforeAfter, Figure, SubjectResult
 from apdm.report.numbers import MINUS, THIN_SPACE
-from apdm.report.verdict import Finding, attacks_named, cost, much_worse, verdict
+from apdm.report.verdict import Finding, attacks_named, cost, looks_alike, much_worse, verdict
 
 MakeSubject = Callable[..., SubjectResult]
 ATTACK = "the listed attack"
@@ -106,3 +107,19 @@ def test_the_cost_says_what_was_measured_and_when_nothing_was(make_subject: Make
 def test_one_attack_is_not_called_attacks() -> None:
     assert attacks_named(("DreamBooth",)) == "the listed attack"
     assert attacks_named(("DreamBooth", "LoRA")) == "the listed attacks"
+
+
+@pytest.mark.parametrize(("other", "alike"), [(0.41, True), (0.39, False)])
+def test_a_look_alike_is_told(make_subject: MakeSubject, other: float, alike: bool) -> None:
+    """Nearer to the subject's own photos (.7) than to the class (.1): above their middle, .4."""
+    subject = make_subject()
+    similarity = dataclasses.replace(
+        subject.similarity,
+        real=Figure(0.7, 0.7, 0.7, 8),
+        class_prompt=Figure(0.1, 0.1, 0.1, 8),
+        random_other=Figure(other, other, other, 8),
+    )
+    ratio = Figure(1.0, 0.9, 1.1, 32)
+    subject = dataclasses.replace(subject, similarity=similarity, other_subject_strength_ratio=ratio)
+    assert looks_alike(subject.similarity) is alike
+    assert ("finds much like the subject" in cost(subject)) is alike

@@ -54,4 +54,5 @@ def _one_line(boxed: str) -> str:
     """tyro's boxed complaint without its frame and its pointer to the help."""
     words = re.sub(r"[─╭╮╰╯│]+", " ", boxed)
     words = re.sub(r"For full helptext.*", "", " ".join(words.split()))
+    words = re.sub(r"^(.+) (\1:)", r"\2", words)  # a heading that its text repeats
     return re.sub(r"Argument helptext:.*", "", words).strip() or "the arguments cannot be read"

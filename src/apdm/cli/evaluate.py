@@ -32,18 +32,18 @@ from apdm.benchmark.record import (
     as_json,
     write_result,
 )
-from apdm.benchmark.store import CONFIG_FILE, versions
+from apdm.benchmark.store import versions
 from apdm.cli.arguments import read
 from apdm.cli.options import SubjectOptions, new_folder
 from apdm.cli.progress import progress
-from apdm.errors import InputError
+from apdm.errors import InputError, at_least
 from apdm.metrics.base import FeatureExtractor
 from apdm.metrics.brisque import all_flat
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.metrics.statistics import Cell
 from apdm.pixels import load, save_png
 from apdm.report import write_contact_sheet, write_report
-from apdm.subject import Subject, inspect
+from apdm.subject import Subject, Verdict, inspect
 from apdm.types import Pixels
 from apdm.watch import Watch
 
@@ -53,7 +53,6 @@ EXAMPLE = (
     "apdm evaluate --generated runs/class --subject runs/dog --class_noun dog --judge toybox-identity"
 )
 
-BESIDE_PICTURES = {CONFIG_FILE, LOG_FILE}  # written by `apdm generate`
 FLAGS = {  # what a record calls a set of pictures, and the flag that names its folder
     "attacked_protected": "generated",
     "attacked_unprotected": "control",
@@ -79,8 +78,8 @@ class Evaluate:
     """The same prompts and seeds by the protected model; shown beside the others."""
     judge: str = EFFICIENTNET
     """efficientnet-lite0 (offline), toybox-identity (toys), or a ViT such as facebook/dino-vits16."""
-    resolution: int = 512
-    """Pictures are brought to this side first."""
+    resolution: int | None = None
+    """Pictures are brought to this side first; that of the generated ones if not given."""
     seed: int = 0
     """Of the bootstrap."""
     output_file: Path | None = None
@@ -99,17 +98,24 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError("a rate needs --control and --class_images", fix="give both or neither")
     if wanted.output_dir and wanted.control is None:
         raise InputError("a report needs --control and --class_images", fix="give both, or no --output_dir")
+    if wanted.resolution is not None:
+        at_least(wanted, resolution=1)
+    if wanted.output_file and wanted.output_file.is_dir():
+        raise InputError(f"--output_file {wanted.output_file} is a folder", fix="name a file")
     subject = wanted.subject.read()
     if subject.protect == subject.held_out and len(subject.held_out) < 2:
         raise InputError("one photo in all sets has nothing to be compared with", fix="give two or more")
     folders = {name: getattr(wanted, flag) for name, flag in FLAGS.items()}
-    pictures = {name: _pictures(place, wanted.resolution) for name, place in folders.items() if place}
+    found = {name: _pictures(place) for name, place in folders.items() if place}
+    first = found["attacked_protected"][0]
+    size = wanted.resolution or min(first.width, first.height)
+    pictures = {name: load([v.path for v in verdicts], size) for name, verdicts in found.items()}
     if wanted.output_dir and len(pictures["attacked_protected"]) != len(pictures["attacked_unprotected"]):
         raise InputError("--generated and --control differ in their number", fix="draw both alike")
-    eye = judge(wanted.judge)
     folder = new_folder(wanted.output_dir) if wanted.output_dir else None
+    eye = judge(wanted.judge)
     with progress(folder / LOG_FILE if folder else None) as watch:
-        cells = _cells(pictures, subject, eye, wanted.resolution, watch)
+        cells = _cells(pictures, subject, eye, size, watch)
         figures = _figures(cells, eye, wanted.seed) | _defects(pictures, wanted.seed, watch)
     _show(figures, wanted.judge)
     if wanted.output_file:
@@ -117,7 +123,7 @@ def main(arguments: Sequence[str]) -> None:
         record = {"judge": wanted.judge} | {name: as_json(value) for name, value in figures.items()}
         wanted.output_file.write_text(json.dumps(record, indent=2) + "\n")
     if folder:
-        _report(folder, pictures, cells, figures, subject, eye, wanted)
+        _report(folder, pictures, cells, figures, subject, eye, size, wanted)
 
 
 def _cells(
@@ -176,9 +182,10 @@ def _report(
     figures: dict[str, Figure],
     subject: Subject,
     eye: FeatureExtractor,
+    size: int,
     wanted: Evaluate,
 ) -> None:
-    size, seed = wanted.resolution, wanted.seed
+    seed = wanted.seed
     found = SubjectResult(
         name=subject.name,
         class_noun=subject.class_noun,
@@ -205,19 +212,18 @@ def _report(
     print(write_contact_sheet(folder))
 
 
-def _pictures(folder: Path, size: int) -> Pixels:
-    """Every picture directly in `folder`, sorted by name. Raises `InputError` if there is none."""
+def _pictures(folder: Path) -> list[Verdict]:
+    """Those of every picture directly in `folder`, sorted by name. Raises `InputError` if there is none."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder", fix="give a folder of pictures")
-    files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name not in BESIDE_PICTURES]
-    verdicts = [inspect(p) for p in files]
+    verdicts = [inspect(p) for p in sorted(folder.iterdir()) if p.is_file()]
     for verdict in verdicts:
-        if not verdict.usable:
+        if not verdict.usable and not verdict.sidecar:
             print(f"{verdict.path}: set aside, {verdict.note}")
-    paths = [verdict.path for verdict in verdicts if verdict.usable]
-    if not paths:
+    usable = [verdict for verdict in verdicts if verdict.usable]
+    if not usable:
         raise InputError(f"{folder} holds no picture", fix="give the folder that 'apdm generate' wrote")
-    return load(paths, size)
+    return usable
 
 
 def _show(figures: dict[str, Figure], eye: str) -> None:

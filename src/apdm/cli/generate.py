@@ -58,6 +58,8 @@ def main(arguments: Sequence[str]) -> None:
     chosen = preset(arguments, tuple(PRESETS), "published")
     defaults = Generate(MISSING, MISSING, preset=chosen, sampling=PRESETS[chosen])
     wanted = read(Generate, "generate", arguments, EXAMPLE, defaults)
+    if wanted.prompts_file and wanted.prompt:
+        raise InputError("both --prompt and --prompts_file are given", fix="give one of them")
     prompts = read_prompts(wanted.prompts_file) if wanted.prompts_file else tuple(map(checked, wanted.prompt))
     if not prompts:
         raise InputError("no prompt is given", fix='use --prompt "..." or --prompts_file FILE')

@@ -40,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InputError as error:
         sys.stderr.write(f"apdm {arguments[0]}: {error}\n")
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(f"apdm {arguments[0]}: '{error.filename}' cannot be used: {error.strerror}\n")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write(f"apdm {arguments[0]}: stopped\n")
         sys.exit(130)

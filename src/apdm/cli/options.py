@@ -14,6 +14,7 @@ from apdm.errors import InputError
 from apdm.subject import Subject
 
 NOT_RECORDED = Path("not recorded")  # in what is published with a model: where its maker keeps things
+SIDE_STEP = 8  # pixels that one latent stands for in every known family
 MISSING: Any = tyro.MISSING  # stands for a value that the user must give
 
 
@@ -45,7 +46,7 @@ class SubjectOptions:
             same_images=self.same_images,
         )
         for verdict in subject.verdicts:
-            if verdict.note:
+            if verdict.note and not verdict.sidecar:
                 print(f"{verdict.path.name}: {'' if verdict.usable else 'set aside, '}{verdict.note}")
         return subject
 
@@ -81,12 +82,28 @@ class Job(Protocol):
     @property
     def output_dir(self) -> Path: ...
     @property
+    def resolution(self) -> int | None: ...
+    @property
     def device(self) -> str: ...
+
+
+def side(resolution: int | None, model: Backbone) -> int:
+    """Pixels a side that photos and class images are brought to."""
+    return model.resolution if resolution is None else resolution
+
+
+def check_resolution(resolution: int | None) -> None:
+    """Raises `InputError` for a side that no autoencoder of the known families halves to whole latents."""
+    if resolution is not None and (resolution < SIDE_STEP or resolution % SIDE_STEP):
+        raise InputError(
+            f"resolution is {resolution}", fix=f"give a multiple of {SIDE_STEP}, {SIDE_STEP} or more"
+        )
 
 
 def opened(job: Job) -> tuple[Backbone, Subject, Path]:
     """Model, subject and output folder; all that can be wrong with the input is found before the model
     is loaded. Raises `InputError`."""
+    check_resolution(job.resolution)
     locate(job.model)
     subject = job.subject.read()
     folder = new_folder(job.output_dir)

@@ -14,11 +14,12 @@ from apdm.backbones.load import load, locate
 from apdm.benchmark.card import personalised_card
 from apdm.benchmark.store import plain, save_model
 from apdm.cli.arguments import preset, read
-from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opened, public_name
+from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opened, public_name, side
 from apdm.cli.progress import progress
-from apdm.errors import at_least
+from apdm.errors import InputError, at_least
 from apdm.personalizers.base import Material, class_images, personalize
 from apdm.personalizers.dreambooth import DreamBooth
+from apdm.pixels import resize
 from apdm.subject import Subject
 from apdm.toybox import presets
 from apdm.watch import titled
@@ -52,7 +53,7 @@ class Personalize:
     class_model: str | None = None
     """Model that makes them; the model under attack if not given, as an attacker has no other."""
     resolution: int | None = None
-    """Pixels a side; the model's own if not given."""
+    """Pixels a side, a multiple of 8; the model's own if not given."""
     device: str = "cpu"
     """cpu, cuda, cuda:1, mps."""
     seed: int = 0
@@ -75,6 +76,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     wanted = read(Personalize, "personalize", arguments, EXAMPLE, defaults)
     at_least(wanted, num_class_images=1)
+    if wanted.class_model and not wanted.with_prior_preservation:
+        raise InputError("--class_model has nothing to draw", fix="leave out --no-with_prior_preservation")
     if wanted.class_model:
         locate(wanted.class_model)
     backbone, subject, folder = opened(wanted)
@@ -92,7 +95,8 @@ def _published(wanted: Personalize) -> Personalize:
 
 
 def _attacked(wanted: Personalize, backbone: Backbone, subject: Subject, folder: Path) -> Backbone:
-    photos = subject.pixels("attack", wanted.resolution or backbone.resolution)
+    size = side(wanted.resolution, backbone)
+    photos = subject.pixels("attack", size)
     instance = backbone.encode(photos, subject.instance_prompt)
     with progress(folder / "log.jsonl") as watch:
         prior = None
@@ -105,5 +109,5 @@ def _attacked(wanted: Personalize, backbone: Backbone, subject: Subject, folder:
                 wanted.sampling,
                 titled(watch, "class images"),
             )
-            prior = backbone.encode(pictures, subject.class_prompt)
+            prior = backbone.encode(resize(pictures, size), subject.class_prompt)
         return personalize(backbone, wanted.dreambooth, Material(instance, prior), wanted.seed, watch)

@@ -13,10 +13,10 @@ from apdm.backbones.base import Backbone, Sampling
 from apdm.benchmark.card import protected_card
 from apdm.benchmark.store import plain, save_model
 from apdm.cli.arguments import preset, read
-from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opened, public_name
+from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opened, public_name, side
 from apdm.cli.progress import progress
 from apdm.personalizers.base import class_images
-from apdm.pixels import save_png
+from apdm.pixels import resize, save_png
 from apdm.protectors.apdm import APDM, PUBLISHED, paired_positives, protect, protection_material
 from apdm.subject import Subject
 from apdm.toybox import presets
@@ -45,7 +45,7 @@ class Protect:
     preset: str = "published"
     """Defaults of what follows: "published" (APDM's, for Stable Diffusion) or "toybox"."""
     resolution: int | None = None
-    """Pixels a side; the model's own if not given."""
+    """Pixels a side, a multiple of 8; the model's own if not given."""
     device: str = "cpu"
     """cpu, cuda, cuda:1, mps."""
     seed: int = 0
@@ -75,7 +75,8 @@ def _published(wanted: Protect) -> Protect:
 
 
 def _protected(wanted: Protect, backbone: Backbone, subject: Subject, folder: Path) -> Backbone:
-    photos = subject.pixels("protect", wanted.resolution or backbone.resolution)
+    size = side(wanted.resolution, backbone)
+    photos = subject.pixels("protect", size)
     instance, class_ = subject.instance_prompt, subject.class_prompt
     seed, sampling, count = wanted.seed, wanted.sampling, wanted.protection.num_class_images
     with progress(folder / "log.jsonl") as watch:
@@ -84,5 +85,6 @@ def _protected(wanted: Protect, backbone: Backbone, subject: Subject, folder: Pa
             backbone, class_, len(photos), seed, sampling, titled(watch, "positives")
         )
         save_png(positives, folder / "positives", "positive")
-        material = protection_material(backbone, photos, positives, prior, instance, class_)
+        pictures = resize(positives, size), resize(prior, size)
+        material = protection_material(backbone, photos, *pictures, instance, class_)
         return protect(backbone, material, wanted.protection, seed, watch)

@@ -1,61 +1,79 @@
 """Independent jobs side by side: a process each, a share of the cores each, one log.
 
-Small networks leave half of two cores idle, waiting for each other at every layer: two protections with
-one thread each take about two thirds of the time that they take one after the other with two threads each.
+A network as small as the Toybox's leaves cores waiting for each other at every layer, so that two jobs with
+one core each are done sooner than one after the other with two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import SimpleQueue, active_children, get_context
-from typing import TypeVar
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
 
 import torch
 
+from apdm.errors import InputError
 from apdm.watch import Watch
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
+STEP, RESULT, FAILURE = "step", "result", "failure"  # what a process says
+
 
 def side_by_side(work: Callable[[Job, Watch], Result], jobs: Sequence[Job], watch: Watch) -> list[Result]:
     """`work(job, watch)` of every job, all at once; the results in the order of `jobs`.
 
-    `work` is a function of a module, and jobs and results can be sent between processes. The first
-    failure ends all of them and is raised here.
+    `work` is a function of a module, and jobs and results can be pickled. The first failure ends all of
+    them and is raised here. Raises `InputError` if a process is killed.
     """
-    processes = get_context("spawn")  # a fork of a process that has run torch's threads can hang
-    steps = processes.SimpleQueue()
     threads = max(1, torch.get_num_threads() // len(jobs))
-    with ProcessPoolExecutor(len(jobs), processes, _begin, (steps, threads)) as pool:
-        running = [pool.submit(_watched, work, job) for job in jobs]
-        for one in running:
-            one.add_done_callback(lambda _: steps.put(None))
-        try:
-            for _ in running:
-                for step in iter(steps.get, None):
-                    watch(*step)
-                for one in running:
-                    if one.done():
-                        one.result()  # raises what the job raised
-        except BaseException:
-            for process in active_children():
-                process.terminate()
-            raise
-        return [one.result() for one in running]
+    spawn = get_context("spawn")  # a fork of a process that has run torch's threads can hang
+    results: dict[int, Result] = {}
+    with ExitStack() as ending:
+        heard: dict[Any, int] = {}
+        for number, job in enumerate(jobs):
+            hears, says = spawn.Pipe(duplex=False)
+            process = spawn.Process(target=_work, args=(work, job, says, threads))
+            process.start()
+            says.close()  # here; when the process ends, its pipe does
+            heard[hears] = number
+            ending.callback(process.join)
+            ending.callback(process.terminate)
+        while heard:
+            for hears in wait(list(heard)):
+                kind, said = _hear(hears)
+                if kind == STEP:
+                    watch(*said)
+                elif kind == FAILURE:
+                    raise said
+                else:
+                    results[heard.pop(hears)] = said
+    return [results[number] for number in range(len(jobs))]
 
 
-_steps: SimpleQueue | None = None  # of this process, if it is one of the side-by-side ones
+def _hear(hears: Any) -> tuple[str, Any]:
+    try:
+        return hears.recv()
+    except EOFError as error:
+        raise InputError("a process was killed", fix="is there memory enough?") from error
 
 
-def _begin(steps: SimpleQueue, threads: int) -> None:
-    global _steps
-    _steps = steps
+def _work(work: Callable[[Job, Watch], Result], job: Job, says: Connection, threads: int) -> None:
+    """The life of a process. Where nobody hears it any more, it ends at its next step."""
+
+    def watch(task: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+        says.send((STEP, (task, done, total, dict(figures))))
+
     torch.set_num_threads(threads)
-
-
-def _watched(work: Callable[[Job, Watch], Result], job: Job) -> Result:
-    assert _steps is not None, "began without its queue"
-    send = _steps.put
-    return work(job, lambda task, done, total, figures: send((task, done, total, dict(figures))))
+    try:
+        says.send((RESULT, work(job, watch)))
+    except BrokenPipeError:
+        return
+    except BaseException as error:
+        if not isinstance(error, InputError | KeyboardInterrupt):
+            error.add_note(traceback.format_exc())  # where it happened does not travel by itself
+        says.send((FAILURE, error))

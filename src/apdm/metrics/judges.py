@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from apdm.assets import TOYBOX_IDENTITY
+from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor
 
 TOYBOX, EFFICIENTNET = "toybox-identity", "efficientnet-lite0"
@@ -19,6 +22,10 @@ def judge(name: str) -> FeatureExtractor:
         from apdm.metrics.efficientnet import EfficientNetExtractor
 
         return EfficientNetExtractor()
+    if not Path(name).is_dir() and name.count("/") != 1:
+        raise InputError(
+            f"there is no judge '{name}'", fix=f"use {TOYBOX}, {EFFICIENTNET}, a ViT's folder or its hub id"
+        )
     from apdm.metrics.dino import DinoExtractor
 
     return DinoExtractor(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,24 +54,42 @@ class Personalizer(ABC):
         """The objective on a batch drawn from `material`."""
 
 
-def personalize(
-    backbone: Backbone, personalizer: Personalizer, material: Material, seed: int, watch: Watch = silent
-) -> Backbone:
-    """A copy of `backbone` that has learnt `material`; the input stays as it is, bit for bit."""
+def course(
+    backbone: Backbone,
+    personalizer: Personalizer,
+    material: Material,
+    seed: int,
+    stops: Sequence[int],
+    watch: Watch = silent,
+) -> Iterator[Backbone]:
+    """The attack, looked at on its way: a copy of `backbone` after each number of steps in `stops`.
+
+    It is one and the same copy, which learns on when the next one is asked for. The rate is constant,
+    so after n steps it is what an attack of n steps makes. `backbone` stays as it is, bit for bit.
+    """
     attacked = backbone.copy()
     attachment = personalizer.attach(attacked)
     optimizer = adamw(attachment.trainable, personalizer.learning_rate)
-    watch("personalize", 0, personalizer.max_train_steps, {})
-    for step in range(personalizer.max_train_steps):
+    watch("personalize", 0, max(stops), {})
+    for step in range(max(stops)):
         loss = personalizer.loss(attacked, material, generator(seed, "personalize", step))
         value = finite(loss, "the attack", step + 1)
         loss.backward()
         nn.utils.clip_grad_norm_(attachment.trainable, personalizer.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
-        watch("personalize", step + 1, personalizer.max_train_steps, {"loss": value})
+        watch("personalize", step + 1, max(stops), {"loss": value})
+        if step + 1 in stops:
+            yield attacked
     for parameter in attachment.trainable:
         parameter.requires_grad_(False)
+
+
+def personalize(
+    backbone: Backbone, personalizer: Personalizer, material: Material, seed: int, watch: Watch = silent
+) -> Backbone:
+    """A copy of `backbone` that has learnt `material`; the input stays as it is, bit for bit."""
+    (attacked,) = course(backbone, personalizer, material, seed, [personalizer.max_train_steps], watch)
     return attacked
 
 

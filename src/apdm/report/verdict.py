@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from apdm.benchmark.record import BeforeAfter, Figure, SubjectResult
+from apdm.benchmark.record import BeforeAfter, Figure, Similarity, SubjectResult
 from apdm.report.numbers import THIN_SPACE, percent, percent_interval, significant
 
 # Class pictures count as much worse where the KID intervals lie apart and it has doubled (our choice).
 KID_MUCH_WORSE = 2.0
+
+
+LOOK_ALIKE = ", one that the judge finds much like the subject"
 
 
 class Finding(StrEnum):
@@ -88,9 +91,15 @@ def cost(subject: SubjectResult) -> str:
     if ratio:
         known.append(
             f"on another {subject.class_noun} {percent(ratio.value)} of the attack's strength is left "
-            f"({percent_interval(ratio)})"
+            f"({percent_interval(ratio)})" + (LOOK_ALIKE if looks_alike(subject.similarity) else "")
         )
     return f"Cost: {'; '.join(known)}." if known else "What the protection costs was not measured."
+
+
+def looks_alike(similarity: Similarity) -> bool:
+    """Whether the judge finds the other subject nearer to this one than to any of the class."""
+    other, half = similarity.random_other, (similarity.real.value + similarity.class_prompt.value) / 2
+    return other is not None and other.value > half
 
 
 def much_worse(kid: BeforeAfter) -> bool:

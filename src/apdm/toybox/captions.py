@@ -117,7 +117,8 @@ def scene(
     rng: np.random.Generator, purpose: Purpose, kind: Literal["alone", "pair", "several"] | None = None
 ) -> Described:
     """A random captioned scene with toys of `purpose`: three quarters show one toy, a quarter two or
-    three. Named individuals come from `named_scene`."""
+    three. Named individuals come from `named_scene`; they are a quarter of the training scenes, so that
+    18.75 % of those hold more than one toy."""
     class_noun = _draw_class(rng)
     ground = _draw(rng, list(GROUNDS))
     if kind is None:
