@@ -8,16 +8,20 @@ PIP_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test test-slow lint types contract
+.PHONY: help demo demo-full test test-slow lint types contract
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo       protect, attack, measure: runs/demo/report.html"
+	@echo "make demo-full  the frozen evaluation, hours: runs/demo-full/protection.json"
 	@echo "make test       the tests; make test-slow: the long ones"
 	@echo "make lint       ruff; make types: basedpyright; make contract: imports between the floors"
 
 demo: $(READY)
 	$(BIN)/apdm demo
+
+demo-full: $(READY)
+	$(BIN)/apdm benchmark scenarios/protection.toml --output_dir runs/demo-full
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"

@@ -4,7 +4,11 @@
 
 - reconstruction: PSNR of the autoencoder on renders of tuning toys, and on photographs if given;
 - error: the denoising error on captioned scenes of tuning toys;
-- hearing: how much an unheard identifier changes the prediction, relative to a colour word.
+- hearing: how much an unheard identifier changes the prediction, relative to a colour word;
+- faithfulness: how often pictures show the class, main colour and ground that their caption asks for, as
+  `train_reader.py`'s network reads them (its own accuracy on renders stands in reader-figures.json);
+- diversity: how alike the toys of one class prompt are to the identity network;
+- copies: the nearest training picture of twenty pictures, as a sheet to be looked at.
 """
 
 from __future__ import annotations
@@ -15,18 +19,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
+from transformers import ViTForImageClassification
 
 from apdm import pixels
 from apdm.backbones.base import Backbone, draw_noise
 from apdm.backbones.load import load
 from apdm.losses.denoising import denoising_error
-from apdm.seeding import generator
+from apdm.metrics.judges import TOYBOX, judge
+from apdm.seeding import derive, generator
 from apdm.toybox import captions, world
-from apdm.toybox.identity import identity, stream
+from apdm.toybox.identity import CLASS_NOUNS, identity, main_colour, stream
+from apdm.toybox.presets import SAMPLING
 from apdm.toybox.seeds import Purpose
+from train_reader import QUESTIONS, by_question
 from train_vae import psnr
 
 SCENES = 256
+ASKED = 500  # captions that say class, colour and ground
 IDENTIFIERS = ("sks", "t@t", "ohwx")
 COLOURS = ("gray", "white", "orange")
 CLASSES = ("dog", "cat")
@@ -69,12 +79,63 @@ def hearing(backbone: Backbone) -> dict[str, float]:
     return {"identifier": float(unheard), "colour": float(colour), "ratio": float(unheard / colour)}
 
 
+def answers(described: captions.Described) -> list[int]:
+    """What the reader should say of a picture of one toy."""
+    toy = described.scene.toys[0].toy
+    told = {"class": toy.class_noun, "colour": main_colour(toy).word, "ground": described.scene.view.ground}
+    return [known.index(told[question]) for question, known in QUESTIONS.items()]
+
+
+@torch.no_grad()
+def faithfulness(backbone: Backbone, work_dir: Path) -> dict[str, float]:
+    """Share of pictures that show what was asked, by question."""
+    model = ViTForImageClassification.from_pretrained(work_dir / "reader").eval()
+    asked = captions.telling_scenes(Purpose.TUNING, ASKED)
+    said = [described.caption for described in asked]
+    wanted = torch.tensor([answers(described) for described in asked])
+    pictures = backbone.generate(said, [derive(0, "asked", i) for i in range(len(said))], SAMPLING)
+    read = by_question(torch.cat([model(pixel_values=piece).logits for piece in pictures.split(100)]))
+    return {q: float((read[q].argmax(1) == wanted[:, i]).double().mean()) for i, q in enumerate(QUESTIONS)}
+
+
+def diversity(backbone: Backbone) -> dict[str, float]:
+    """Median cosine between the toys in a hundred pictures of each class's prompt."""
+    eye = judge(TOYBOX)
+    figures = {}
+    for class_noun in CLASS_NOUNS:
+        seeds = [derive(0, "diversity", i) for i in range(100)]
+        features = eye(backbone.generate([f"a photo of {class_noun}"] * 100, seeds, SAMPLING))
+        cosine = features @ features.T
+        figures[class_noun] = float(cosine[~torch.eye(100, dtype=torch.bool)].median())
+    return figures
+
+
+def copies(backbone: Backbone, scenes: np.ndarray, said: list[str], sheet: Path) -> float:
+    """Writes twenty pictures, each above its nearest training picture (mean squared difference); returns the
+    smallest distance, in [0, 1] a channel, relative to that between training pictures."""
+    pictures = backbone.generate(said[:20], [derive(0, "asked", i) for i in range(20)], SAMPLING)
+    queries = torch.from_numpy(pixels.to_uint8(pictures)).flatten(1).float() / 255
+    pool = torch.from_numpy(scenes).flatten(1)
+
+    def nearest(some: Tensor, but: int = 0) -> tuple[Tensor, Tensor]:
+        rows = [torch.cdist(some, piece.float() / 255) for piece in pool.split(4000)]
+        found = torch.cat(rows, dim=1).topk(1 + but, largest=False)
+        return found.values[:, but], found.indices[:, but]
+
+    distance, index = nearest(queries)
+    usual, _ = nearest(pool[:20].float() / 255, but=1)
+    shown = torch.cat([pictures, pixels.from_uint8(scenes[index.numpy()])])
+    pixels.to_images(pixels.grid(shown, 20))[0].save(sheet)
+    return float(distance.median() / usual.median())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work_dir", type=Path, default=Path("runs/recipes"))
+    parser.add_argument("--model", default=None, help="another pipeline than work_dir/generator")
     parser.add_argument("--photos", type=Path, help="folder of folders of photographs")
     args = parser.parse_args()
-    backbone = load(str(args.work_dir / "generator"))
+    backbone = load(args.model or str(args.work_dir / "generator"))
     vae = backbone.pipeline.vae  # pyright: ignore[reportAttributeAccessIssue]
     pictures, said = tuning_scenes()
     figures: dict[str, object] = {
@@ -82,6 +143,13 @@ def main() -> None:
         "held_out_error": held_out_error(backbone, pictures, said),
         "hearing": hearing(backbone),
     }
+    if (args.work_dir / "reader").exists():
+        figures["faithfulness"] = faithfulness(backbone, args.work_dir)
+    figures["diversity"] = diversity(backbone)
+    if (args.work_dir / "scenes.npy").exists():
+        scenes = np.load(args.work_dir / "scenes.npy", mmap_mode="r")
+        asked = [described.caption for described in captions.telling_scenes(Purpose.TUNING, 20)]
+        figures["copies"] = copies(backbone, scenes, asked, args.work_dir / "nearest.png")
     if args.photos:
         paths = sorted(p for p in args.photos.rglob("*.jpg"))
         figures["psnr_photographs"] = psnr(vae, pixels.to_uint8(pixels.load(paths, 64)))

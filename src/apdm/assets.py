@@ -28,6 +28,7 @@ class Asset:
 
 TOYBOX_GENERATOR = Asset("toybox-generator")
 TOYBOX_IDENTITY = Asset("toybox-identity")
+TOYBOX_READER = Asset("toybox-reader")
 
 
 def sha256(path: Path) -> str:

@@ -39,6 +39,7 @@ def test_the_published_settings() -> None:
         "beta": 1.0,
         "reduction": Reduction.ELEMENT,
         "cap_positives": False,
+        "dpo_weight": 1.0,
         "prior_loss_weight": 1.0,
         "learning_rate": 5e-6,
         "outer_steps": 800,

@@ -304,3 +304,14 @@ def test_a_named_scene_shows_that_individual() -> None:
     said = Counter(stripped(described) for described in drawn)
     assert set(said) == {f"{word} {noun}", f"a {word} {noun}"}
     assert said[f"{word} {noun}"] > said[f"a {word} {noun}"] > 15
+
+
+def test_telling_captions_say_class_colour_and_ground() -> None:
+    told = captions.telling_scenes(Purpose.TUNING, 20)
+    assert len(told) == 20
+    for described in told:
+        (placed,) = described.scene.toys
+        assert placed.toy.class_noun in described.caption
+        assert main_colour(placed.toy).word in described.caption.split()
+        assert GROUNDS[described.scene.view.ground].phrase in described.caption
+    assert told[:5] == captions.telling_scenes(Purpose.TUNING, 5)

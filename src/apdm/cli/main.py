@@ -17,6 +17,7 @@ VERBS = {
     "personalize": "attack a model: teach it a subject (DreamBooth)",
     "generate": "make pictures from prompts",
     "evaluate": "measure how much pictures resemble a subject",
+    "benchmark": "run a scenario, such as the frozen evaluation of protection",
     "report": "write a run's page and contact sheet again",
     "toybox": "render toys, or sample captioned scenes",
 }

@@ -31,6 +31,8 @@ class APDM:
     cap_positives: bool = False
     """Count the positives' part of the margin from 0 upwards, so that learning them by heart wins nothing
     [off as published; on is ours]."""
+    dpo_weight: float = 1.0
+    """Weight of the DPO term [1 as in eq. 15; 0 is the placebo that protects nothing]."""
     prior_loss_weight: float = 1.0
     """Weight of the class images' loss [eq. 15]."""
     learning_rate: float = 5e-6
@@ -58,7 +60,9 @@ class APDM:
     def __post_init__(self) -> None:
         positive(self, "beta", "learning_rate")
         at_least(self, outer_steps=1, inner_steps=1, train_batch_size=1, num_class_images=1)
-        at_least(self, prior_loss_weight=0, restart_every=1, anchor_weight=0, anchor_batch_size=1)
+        at_least(
+            self, dpo_weight=0, prior_loss_weight=0, restart_every=1, anchor_weight=0, anchor_batch_size=1
+        )
 
 
 PUBLISHED = APDM()
@@ -156,7 +160,7 @@ def protection_loss(
         reduction=config.reduction,
         cap_positives=config.cap_positives,
     )
-    return dpo + config.prior_loss_weight * errors[2 * size :].mean()
+    return config.dpo_weight * dpo + config.prior_loss_weight * errors[2 * size :].mean()
 
 
 def anchor_loss(

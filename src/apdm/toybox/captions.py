@@ -6,6 +6,7 @@ a red collar in the snow"); how much it says varies, as it does in the world. `s
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -137,6 +138,19 @@ def scene(
         _sentence(rng, said if rng.uniform() < 0.15 else article(said), ground, close),
         "alone",
     )
+
+
+def telling_scenes(purpose: Purpose, count: int) -> list[Described]:
+    """The first `count` scenes of one toy of `purpose` whose captions say class, main colour and ground."""
+    told: list[Described] = []
+    for index in itertools.count():
+        if len(told) == count:
+            break
+        described = scene(stream("asked scene", purpose.name, index), purpose, "alone")
+        said = (_coloured(described.scene.toys[0].toy), GROUNDS[described.scene.view.ground].phrase)
+        if all(phrase in described.caption for phrase in said):
+            told.append(described)
+    return told
 
 
 def named_scene(rng: np.random.Generator, word: str) -> Described:

@@ -1,0 +1,44 @@
+"""Results that are kept as they are made, so that a long measurement goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from apdm.errors import InputError
+
+Cell = dict[str, Tensor]
+
+
+class Cells:
+    """Named results in `folder`, a safetensors file each. What is there is not made again.
+
+    `about` says what all of them depend on. Raises `InputError` if the folder's results are about
+    something else.
+    """
+
+    def __init__(self, folder: Path, about: Mapping[str, object]) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        said, place = json.dumps(about, indent=2, sort_keys=True) + "\n", folder / "about.json"
+        if not place.exists():
+            place.write_text(said)
+        elif place.read_text() != said:
+            raise InputError(f"'{folder}' holds results of other settings", fix="give another folder")
+
+    def get(self, name: str, make: Callable[[], Cell]) -> Cell:
+        """The result called `name` ("attack/protected/dog-450000/0"), made by `make` if it is not there.
+
+        Written beside and then renamed, so that a stop leaves no half result.
+        """
+        place = self.folder / f"{name}.safetensors"
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            beside = place.with_suffix(".part")
+            save_file({key: value.contiguous() for key, value in make().items()}, beside)
+            beside.replace(place)
+        return load_file(place)

@@ -1,0 +1,239 @@
+"""The protection scenario of docs/evaluation.md: which results it wants, and the figures that they give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from torch import Tensor
+
+from apdm.backbones.base import Backbone
+from apdm.benchmark.measure import figure, recorded
+from apdm.benchmark.record import Direction, Figure
+from apdm.benchmark.workshop import Workshop
+from apdm.metrics.fid import frechet_distance, moments
+from apdm.metrics.kid import kid
+from apdm.metrics.similarity import per_image_similarity
+from apdm.metrics.statistics import Cell, attack_strength, protection_rate, strength_ratio
+from apdm.personalizers.base import Material
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.protectors.apdm import APDM, PUBLISHED
+from apdm.protectors.ascent import Ascent, ascend, moved
+from apdm.subject import SetName, Subject
+
+UNPROTECTED = "unprotected"
+KID_PICTURES = 1000  # of each side; its halves are drawn from them, our choice
+ASCENT = Ascent(prior_loss_weight=10.0, learning_rate=2e-4, max_steps=5000, train_batch_size=4)
+
+
+def protected_name(subject: Subject) -> str:
+    return f"protected-{subject.name}"
+
+
+def protect_with(shop: Workshop, protection: APDM, subject: Subject, name: str) -> Backbone:
+    """The model called `name`: protected against `subject` with the settings `protection`."""
+
+    def make() -> Backbone:
+        trial = replace(shop, protection=protection).trial
+        prior = shop.class_pictures(shop.backbone, UNPROTECTED, subject)
+        return trial.protected(subject, trial.positives(subject), prior)
+
+    return shop.model(name, make)
+
+
+def protected_model(shop: Workshop, subject: Subject) -> Backbone:
+    return protect_with(shop, shop.protection, subject, protected_name(subject))
+
+
+def ascended_model(shop: Workshop, subject: Subject) -> Backbone:
+    """Naive ascent until the weights have moved as far as the protection moved them."""
+
+    def make() -> Backbone:
+        backbone, size = shop.backbone, shop.backbone.resolution
+        prior = shop.class_pictures(backbone, UNPROTECTED, subject)
+        material = Material(
+            backbone.encode(subject.pixels("protect", size), subject.instance_prompt),
+            backbone.encode(prior, subject.class_prompt),
+        )
+        far = moved(backbone, protected_model(shop, subject))
+        return ascend(backbone, material, ASCENT, shop.scenario.seed, far, shop.watch)
+
+    return shop.model(f"ascent-{subject.name}", make)
+
+
+Placebo = tuple[str, Callable[[], Backbone]]  # its model's name, and how that is made
+
+
+def placebos(shop: Workshop, subject: Subject, twin: Subject) -> dict[str, Placebo]:
+    """What is said of each placebo, its model's name and how that is made. `twin` is the other subject
+    of the class."""
+    without = replace(shop.protection, dpo_weight=0.0)
+    no_dpo, published = f"no-dpo-{subject.name}", f"published-{subject.name}"
+    return {
+        "no DPO": (no_dpo, partial(protect_with, shop, without, subject, no_dpo)),
+        "another subject's protection": (protected_name(twin), partial(protected_model, shop, twin)),
+        "published preset": (published, partial(protect_with, shop, PUBLISHED, subject, published)),
+        "naive ascent": (f"ascent-{subject.name}", partial(ascended_model, shop, subject)),
+    }
+
+
+def subjects_of(shop: Workshop, class_noun: str) -> list[Subject]:
+    return [shop.subject(class_noun, index) for index in shop.scenario.subjects]
+
+
+def others_of(shop: Workshop, class_noun: str) -> list[Subject]:
+    return [shop.subject(class_noun, index) for index in shop.scenario.others]
+
+
+def work(shop: Workshop, class_noun: str, number: int) -> None:
+    """Makes every result of the class's subject `number`."""
+    subjects = subjects_of(shop, class_noun)
+    subject, twin = subjects[number], subjects[number - 1]
+    attack, strongest = shop.scenario.attack, shop.scenario.strongest
+    full, end = shop.scenario.stops, [attack.max_train_steps]
+    models = {UNPROTECTED: shop.backbone, protected_name(subject): protected_model(shop, subject)}
+    for name, model in models.items():
+        shop.cost(model, name)
+        for seed in shop.scenario.attack_seeds:
+            shop.attack(attack, model, name, subject, "attack", seed, full)
+            shop.attack(attack, model, name, subject, "protect", seed, end)
+            shop.attack(strongest, model, name, subject, "attack", seed, [strongest.max_train_steps])
+            for other in others_of(shop, class_noun):
+                shop.attack(attack, model, name, other, "attack", seed, end)
+    for who in (subject, *others_of(shop, class_noun)):
+        shop.class_likeness(who)
+    for name, make in placebos(shop, subject, twin).values():
+        model = make()
+        for seed in shop.scenario.attack_seeds:
+            shop.attack(attack, model, name, subject, "attack", seed, end)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at an attack: with which photos, stopped where, looked at after how many steps."""
+
+    attack: DreamBooth
+    stops: Sequence[int]
+    at: int
+    photos: SetName = "attack"
+
+
+def once(attack: DreamBooth, photos: SetName = "attack") -> Look:
+    """An attack at its own end."""
+    return Look(attack, [attack.max_train_steps], attack.max_train_steps, photos)
+
+
+def likeness(shop: Workshop, name: str, who: Subject, look: Look) -> list[np.ndarray]:
+    """[attack seed][image], of an attack that is already among the cells."""
+    found: list[np.ndarray] = []
+    for seed in shop.scenario.attack_seeds:
+        cell = shop.attack(look.attack, shop.backbone, name, who, look.photos, seed, look.stops)
+        found.append(cell["likeness"][list(look.stops).index(look.at)].numpy())
+    return found
+
+
+def rate_cells(shop: Workshop, protected: Callable[[Subject], str], look: Look) -> dict[str, Cell]:
+    """What a rate over all subjects rests on; `protected` names the model that each is attacked on."""
+    cells: dict[str, list[list[np.ndarray]]] = {
+        name: [] for name in ("unprotected", "protected", "class", "real")
+    }
+    for class_noun in shop.scenario.class_nouns:
+        for subject in subjects_of(shop, class_noun):
+            size = shop.backbone.resolution
+            own, held_out = subject.pixels("attack", size), subject.pixels("held_out", size)
+            cells["unprotected"].append(likeness(shop, UNPROTECTED, subject, look))
+            cells["protected"].append(likeness(shop, protected(subject), subject, look))
+            cells["class"].append([shop.class_likeness(subject).numpy()])
+            cells["real"].append([per_image_similarity(shop.eye, own, held_out).numpy()])
+    return dict(cells)
+
+
+def other_cells(shop: Workshop) -> dict[str, Cell]:
+    """The same of the other subjects, on the unprotected model and on that of each subject."""
+    look = once(shop.scenario.attack)
+    cells: dict[str, list[list[np.ndarray]]] = {"unprotected": [], "protected": [], "class": []}
+    for class_noun in shop.scenario.class_nouns:
+        for subject in subjects_of(shop, class_noun):
+            for other in others_of(shop, class_noun):
+                name = protected_name(subject)
+                cells["unprotected"].append(likeness(shop, UNPROTECTED, other, look))
+                cells["protected"].append(likeness(shop, name, other, look))
+                cells["class"].append([shop.class_likeness(other).numpy()])
+    return dict(cells)
+
+
+def figures(shop: Workshop) -> dict[str, Figure | dict[str, Figure]]:
+    """Every figure of the scenario, from results that are already there."""
+    scenario, seed = shop.scenario, shop.scenario.seed
+    attack = scenario.attack
+    course = {
+        multiple: rate_cells(shop, protected_name, Look(attack, scenario.stops, stop))
+        for multiple, stop in zip(scenario.times, scenario.stops, strict=True)
+    }
+
+    def rate(cells: Mapping[str, Cell]) -> Figure:
+        return figure(protection_rate, cells, seed, Direction.HIGHER_PROTECTS)
+
+    found: dict[str, Figure | dict[str, Figure]] = {
+        "attack_strength": figure(
+            attack_strength, course[1.0], seed, Direction.REFERENCE, rests_on=("unprotected",)
+        ),
+        **{f"protection_rate_{multiple:g}x": rate(cells) for multiple, cells in course.items()},
+        "protection_rate_same_photos": rate(rate_cells(shop, protected_name, once(attack, "protect"))),
+        "protection_rate_strongest": rate(rate_cells(shop, protected_name, once(scenario.strongest))),
+        "other_subject_strength_ratio": figure(
+            strength_ratio, other_cells(shop), seed, Direction.HIGHER_PRESERVES
+        ),
+        **costs(shop),
+    }
+    found["placebos"] = {
+        placebo: rate(rate_cells(shop, partial(placebo_name, shop, placebo), once(attack)))
+        for placebo in placebos(shop, *subjects_of(shop, scenario.class_nouns[0])[:2])
+    }
+    return found
+
+
+def placebo_name(shop: Workshop, placebo: str, subject: Subject) -> str:
+    """The model that stands for `placebo` where `subject` is attacked."""
+    subjects = subjects_of(shop, subject.class_noun)
+    twin = subjects[[s.name for s in subjects].index(subject.name) - 1]
+    return placebos(shop, subject, twin)[placebo][0]
+
+
+def costs(shop: Workshop) -> dict[str, Figure]:
+    """What protection costs: means over the protected models, each beside the unprotected one."""
+    seed, references = shop.scenario.seed, shop.references()
+    before = shop.cost(shop.backbone, UNPROTECTED)
+    after = [
+        shop.cost(shop.backbone, protected_name(subject))
+        for class_noun in shop.scenario.class_nouns
+        for subject in subjects_of(shop, class_noun)
+    ]
+    drops = [before["right"].double() - cell["right"].double() for cell in after]
+    of_renders = moments(references)
+    apart = [frechet_distance(moments(cell["features"]), of_renders) for cell in (before, *after)]
+    kids = {"unprotected": before} | {f"protected_{number}": cell for number, cell in enumerate(after)}
+    eye, mean = shop.distance.name, partial(_mean_over_models, seed=seed)
+    return {
+        "fid_ratio": mean([distance / apart[0] for distance in apart[1:]], extractor=eye),
+        "class_accuracy_drop": mean([drop[:, 0] for drop in drops]),
+        "colour_accuracy_drop": mean([drop[:, 1] for drop in drops]),
+        "caption_error_ratio": mean([cell["error"] / before["error"].mean() for cell in after]),
+        **{
+            f"kid_{name}": recorded(
+                kid(cell["features"][:KID_PICTURES], references[:KID_PICTURES], seed=seed),
+                min(KID_PICTURES, len(cell["features"])),
+                Direction.LOWER_PRESERVES,
+                eye,
+            )
+            for name, cell in kids.items()
+        },
+    }
+
+
+def _mean_over_models(values: Sequence[Tensor | float], seed: int, extractor: str | None = None) -> Figure:
+    """The mean of each model's values, with its interval over models and over values within them."""
+    cell = [[np.atleast_1d(np.asarray(row, dtype=np.float64))] for row in values]
+    return figure(lambda means: means["it"], {"it": cell}, seed, Direction.LOWER_PRESERVES, extractor)

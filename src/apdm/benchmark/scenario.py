@@ -1,0 +1,74 @@
+"""A scenario: what is measured, in a file that is fixed before anything is."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import MISSING, dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from apdm.errors import InputError, at_least
+from apdm.personalizers.dreambooth import DreamBooth
+
+T = TypeVar("T")
+
+ATTACKS = {"attack", "strongest"}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """The numbers of docs/evaluation.md, which says what each is for."""
+
+    name: str
+    class_nouns: tuple[str, ...]
+    subjects: tuple[int, ...]
+    """Of each class, counted from the first reported seed."""
+    others: tuple[int, ...]
+    """Of each class, attacked under the same identifier and never protected."""
+    attack: DreamBooth
+    strongest: DreamBooth
+    """Looked at once, after its own steps."""
+    attack_seeds: tuple[int, ...]
+    times: tuple[float, ...]
+    """Multiples of the attack's steps after which pictures are drawn."""
+    images_per_prompt: int
+    reference_renders: int
+    captioned_images: int
+    asked_images: int
+    error_scenes: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(self, images_per_prompt=1, reference_renders=2, captioned_images=2, asked_images=1)
+        at_least(self, error_scenes=1)
+        if set(self.subjects) & set(self.others):
+            raise InputError(f"scenario '{self.name}' has a subject among the others", fix="name each once")
+
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """The attack's steps at which it is looked at."""
+        return tuple(round(multiple * self.attack.max_train_steps) for multiple in self.times)
+
+
+def read_scenario(path: Path) -> Scenario:
+    """Raises `InputError` for a file that cannot be read, an unknown or missing name or a wrong value."""
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"scenario '{path}' cannot be read ({error})", fix="give a TOML file") from error
+    attacks = {name: _made(DreamBooth, told.pop(name), f"{path}, [{name}]") for name in ATTACKS & told.keys()}
+    return _made(Scenario, {**told, **attacks}, str(path))
+
+
+def _made(kind: type[T], values: dict[str, Any], where: str) -> T:
+    known = {f.name: f for f in fields(kind)}  # pyright: ignore[reportArgumentType]
+    for name in values:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+            raise InputError(f"{where} has an unknown '{name}'", fix=hint)
+    for name, it in known.items():
+        if name not in values and it.default is MISSING and it.default_factory is MISSING:
+            raise InputError(f"{where} has no '{name}'", fix="add it")
+    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})

@@ -1,0 +1,212 @@
+"""Where a scenario's results are made, each once: models, attacks on them, and what they still can.
+
+A model here is a name and a network's weights among the cells; every attack, every set of pictures and
+every cost is a cell of its own, so that what can be shared is shared and a stopped run goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from apdm.backbones.base import Backbone, Sampling, batches, draw_noise
+from apdm.benchmark.cells import Cell, Cells
+from apdm.benchmark.scenario import Scenario
+from apdm.benchmark.trial import Trial, TrialSettings
+from apdm.losses.denoising import denoising_error
+from apdm.metrics.base import FeatureExtractor
+from apdm.metrics.reader import Reader
+from apdm.metrics.similarity import per_image_similarity
+from apdm.personalizers.base import Material, course
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.pixels import from_uint8, to_uint8
+from apdm.protectors.apdm import APDM
+from apdm.seeding import derive, generator
+from apdm.subject import SetName, Subject
+from apdm.toybox.captions import Described, scene, telling_scenes
+from apdm.toybox.identity import main_colour, stream
+from apdm.toybox.seeds import Purpose
+from apdm.toybox.subjects import toy_subject
+from apdm.toybox.world import render
+from apdm.types import Pixels
+from apdm.watch import Watch, titled
+
+RENDERED = 200  # scenes at a time; memory only
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What all results of a run are made with."""
+
+    backbone: Backbone
+    scenario: Scenario
+    protection: APDM
+    sampling: Sampling
+    eye: FeatureExtractor
+    """Tells one toy from another."""
+    distance: FeatureExtractor
+    """Carries FID and KID."""
+    reader: Reader
+    """Tells class and colour."""
+    folder: Path
+    cells: Cells
+    watch: Watch
+
+    @cached_property
+    def trial(self) -> Trial:
+        settings = TrialSettings(
+            self.protection,
+            self.scenario.attack,
+            self.sampling,
+            self.scenario.attack_seeds,
+            self.scenario.images_per_prompt,
+            self.scenario.seed,
+        )
+        return Trial(self.backbone, settings, self.watch)
+
+    @cached_property
+    def _subjects(self) -> dict[tuple[str, int], Subject]:
+        return {}
+
+    def subject(self, class_noun: str, index: int) -> Subject:
+        """The class's toy number `index` of the reported seeds, rendered once."""
+        if (class_noun, index) not in self._subjects:
+            seed = Purpose.REPORTED.seed(index)
+            place = self.folder / "toys" / f"{class_noun}-{seed}"
+            self._subjects[class_noun, index] = toy_subject(place, class_noun, seed, Purpose.REPORTED)
+        return self._subjects[class_noun, index]
+
+    def model(self, name: str, make: Callable[[], Backbone]) -> Backbone:
+        """The model called `name`, made by `make` if it is not there."""
+
+        def weights() -> Cell:
+            return {key: value.detach() for key, value in make().weights().items()}
+
+        stored = self.cells.get(f"models/{name}", weights)
+        model = self.backbone.copy()
+        with torch.no_grad():
+            for key, weight in model.weights().items():
+                weight.copy_(stored[key])
+        return model
+
+    def class_pictures(self, model: Backbone, name: str, subject: Subject) -> Pixels:
+        """What an attacker on `model` draws of the class, and KID's pictures."""
+
+        def make() -> Cell:
+            pictures = self.trial.class_pictures(model, subject, name)
+            return {"pictures": torch.from_numpy(to_uint8(pictures))}
+
+        stored = self.cells.get(f"class/{name}/{subject.class_noun}", make)
+        return from_uint8(stored["pictures"].numpy())
+
+    def attack(
+        self,
+        attack: DreamBooth,
+        model: Backbone,
+        name: str,
+        who: Subject,
+        photos: SetName,
+        seed: int,
+        stops: Sequence[int],
+    ) -> Cell:
+        """`attack` looked at after each of `stops` steps: `likeness` [stops images] to who's held-out
+        photos, and the pictures `shown` [stops images ...], uint8."""
+
+        def make() -> Cell:
+            size = model.resolution
+            prior = self.class_pictures(model, name, who)
+            material = Material(
+                model.encode(who.pixels(photos, size), who.instance_prompt),
+                model.encode(prior, who.class_prompt),
+            )
+            told = titled(self.watch, f"attack {name} {who.name} {photos} {seed}")
+            pictures = [
+                self.trial.evaluation_pictures(attacked, who.phrase)
+                for attacked in course(model, attack, material, seed, stops, told)
+            ]
+            held_out = who.pixels("held_out", size)
+            return {
+                "likeness": torch.stack([per_image_similarity(self.eye, p, held_out) for p in pictures]),
+                "shown": torch.stack([torch.from_numpy(to_uint8(p)) for p in pictures]),
+            }
+
+        rate = f"{attack.learning_rate:g}"
+        return self.cells.get(f"attack/{name}/{who.name}/{photos}-{rate}-{max(stops)}-{seed}", make)
+
+    def class_likeness(self, who: Subject) -> Tensor:
+        """Likeness to `who` of the unprotected model's pictures of the class [images]."""
+
+        def make() -> Cell:
+            pictures = self.trial.evaluation_pictures(self.backbone, who.class_noun)
+            held_out = who.pixels("held_out", self.backbone.resolution)
+            return {"likeness": per_image_similarity(self.eye, pictures, held_out)}
+
+        return self.cells.get(f"class-likeness/{who.name}", make)["likeness"]
+
+    def cost(self, model: Backbone, name: str) -> Cell:
+        """What `model` still can: `features` [pictures d] of pictures of held-out captions, whether asked
+        pictures show their class and colour, `right` [pictures 2], and the denoising `error` [scenes]."""
+
+        def make() -> Cell:
+            scenario, told = self.scenario, titled(self.watch, f"pictures {name}")
+            drawn = self._pictures(model, held_out_captions(scenario.captioned_images), told)
+            asked = telling_scenes(Purpose.REPORTED, scenario.asked_images)
+            read = self.reader(self._pictures(model, [described.caption for described in asked], told))
+            right = [
+                (seen["class"] == toy.class_noun, seen["colour"] == main_colour(toy).word)
+                for seen, toy in zip(read, (d.scene.toys[0].toy for d in asked), strict=True)
+            ]
+            return {
+                "features": self.distance(drawn),
+                "right": torch.tensor(right),
+                "error": scene_errors(model, scenario.error_scenes, scenario.seed),
+            }
+
+        return self.cells.get(f"cost/{name}", make)
+
+    def references(self) -> Tensor:
+        """Features [renders d] of renders of held-out scenes, what FID and KID compare with."""
+
+        def make() -> Cell:
+            scenes = (held_out_scene(i).scene for i in range(self.scenario.reference_renders))
+            pieces = iter(lambda: list(islice(scenes, RENDERED)), [])
+            features = [self.distance(from_uint8(np.stack([render(s) for s in some]))) for some in pieces]
+            return {"features": torch.cat(features)}
+
+        return self.cells.get("references", make)["features"]
+
+    def _pictures(self, model: Backbone, prompts: Sequence[str], watch: Watch) -> Pixels:
+        seeds = [derive(self.scenario.seed, "cost", number) for number in range(len(prompts))]
+        return model.generate(prompts, seeds, self.sampling, watch)
+
+
+def held_out_scene(index: int) -> Described:
+    """A scene with toys of the reported range that no name and no subject of a scenario bears."""
+    return scene(stream("evaluation scene", index), Purpose.REPORTED)
+
+
+def held_out_captions(count: int) -> list[str]:
+    return [held_out_scene(index).caption for index in range(count)]
+
+
+@torch.no_grad()
+def scene_errors(model: Backbone, count: int, seed: int) -> Tensor:
+    """Mean denoising error [count] on held-out scenes under their captions; times and noise are always
+    the same."""
+    errors = []
+    for rows in batches(count, RENDERED):
+        described = [held_out_scene(index) for index in range(count)[rows]]
+        draws = generator(seed, "scene errors", rows.start)
+        moments = model.encode_images(from_uint8(np.stack([render(d.scene) for d in described])))
+        clean = moments.sample(torch.arange(len(described)), draws)
+        noise, t = draw_noise(clean, draws), model.schedule.sample_times(len(clean), draws)
+        condition = model.encode_prompts([d.caption for d in described])
+        errors.append(denoising_error(model, clean, condition, noise, t).flatten(1).mean(1))
+    return torch.cat(errors)

@@ -1,0 +1,97 @@
+"""`apdm benchmark`: a scenario's figures, all of them by one command that can be stopped and run again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from apdm.assets import TOYBOX_READER
+from apdm.backbones.load import load
+from apdm.benchmark.cells import Cells
+from apdm.benchmark.protection import figures, work
+from apdm.benchmark.record import LOG_FILE, Figure, as_json
+from apdm.benchmark.scenario import Scenario, read_scenario
+from apdm.benchmark.store import plain, versions
+from apdm.benchmark.workshop import Workshop
+from apdm.cli.arguments import read
+from apdm.cli.progress import progress
+from apdm.cli.side_by_side import side_by_side
+from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
+from apdm.metrics.reader import Reader
+from apdm.toybox import presets
+from apdm.watch import Watch, silent
+
+EXAMPLE = "apdm benchmark scenarios/protection.toml --output_dir runs/demo-full"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Run a scenario on the Toybox with its protection: every figure of docs/evaluation.md. Stopped and
+    run again with the same folder, it goes on where it was. Writes protection.json."""
+
+    scenario: tyro.conf.Positional[Path]
+    """Such as scenarios/protection.toml."""
+    output_dir: Path = Path("runs/demo-full")
+    """Keeps every result that was made."""
+    processes: int = 2
+    """Classes and subjects are shared among as many; the cores are too."""
+
+
+@dataclass(frozen=True)
+class Lot:
+    """The subjects of one process: (class noun, number)."""
+
+    subjects: tuple[tuple[str, int], ...]
+    scenario: Scenario
+    folder: Path
+
+
+def main(arguments: Sequence[str]) -> None:
+    wanted = read(Benchmark, "benchmark", arguments, EXAMPLE)
+    scenario = read_scenario(wanted.scenario)
+    everyone = [(c, n) for c in scenario.class_nouns for n in range(len(scenario.subjects))]
+    shares = [tuple(everyone[first :: wanted.processes]) for first in range(wanted.processes)]
+    lots = [Lot(share, scenario, wanted.output_dir) for share in shares if share]
+    shop = workshop(lots[0], silent)  # whatever is wrong is said before anything is made
+    with progress(wanted.output_dir / LOG_FILE) as watch:
+        side_by_side(work_lot, lots, watch)
+    found = {name: _json(it) for name, it in figures(shop).items()}
+    record = {**found, "command": f"apdm benchmark {wanted.scenario}", "versions": versions()}
+    path = wanted.output_dir / "protection.json"
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    print(path)
+
+
+def work_lot(lot: Lot, watch: Watch) -> None:
+    """Makes the results of some subjects, in a process of their own."""
+    shop = workshop(lot, watch)
+    shop.references()
+    for class_noun, number in lot.subjects:
+        work(shop, class_noun, number)
+
+
+def workshop(lot: Lot, watch: Watch) -> Workshop:
+    """The workshop of the Toybox with the protection of its preset. Raises `InputError` if the folder
+    holds results of other settings."""
+    about = {"scenario": plain(lot.scenario), "protection": plain(presets.PROTECTION)}
+    about["sampling"] = plain(presets.SAMPLING)
+    return Workshop(
+        load("toybox"),
+        lot.scenario,
+        presets.PROTECTION,
+        presets.SAMPLING,
+        judge(TOYBOX),
+        judge(EFFICIENTNET),
+        Reader(TOYBOX_READER.folder()),
+        lot.folder,
+        Cells(lot.folder / "cells", about),
+        watch,
+    )
+
+
+def _json(it: Figure | dict[str, Figure]) -> object:
+    return as_json(it) if isinstance(it, Figure) else {name: as_json(figure) for name, figure in it.items()}

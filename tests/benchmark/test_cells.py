@@ -1,0 +1,40 @@
+"""Results are made once, whole, and for one purpose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from apdm.benchmark.cells import Cells
+from apdm.errors import InputError
+
+
+def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
+    made = []
+
+    def make() -> dict[str, torch.Tensor]:
+        made.append(1)
+        return {"x": torch.tensor([1.5])}
+
+    for _ in range(2):
+        assert Cells(tmp_path, {"seed": 0}).get("a/b", make)["x"].tolist() == [1.5]
+    assert len(made) == 1
+
+
+def test_a_stop_leaves_nothing(tmp_path: Path) -> None:
+    cells = Cells(tmp_path, {})
+
+    def stopped() -> dict[str, torch.Tensor]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cells.get("a", stopped)
+    assert cells.get("a", lambda: {"x": torch.ones(1)})["x"].tolist() == [1.0]
+
+
+def test_results_of_other_settings_are_not_taken(tmp_path: Path) -> None:
+    Cells(tmp_path, {"seed": 0})
+    with pytest.raises(InputError, match="holds results of other settings"):
+        Cells(tmp_path, {"seed": 1})

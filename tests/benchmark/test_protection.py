@@ -1,0 +1,160 @@
+"""The protection scenario on the tiny model with made-up judges: which results it makes, and its figures."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from apdm.backbones.base import Sampling
+from apdm.benchmark import protection, workshop
+from apdm.benchmark.cells import Cells
+from apdm.benchmark.protection import figures, protected_name, subjects_of, work
+from apdm.benchmark.record import Figure
+from apdm.benchmark.scenario import Scenario
+from apdm.benchmark.workshop import Workshop
+from apdm.metrics.reader import Reader
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.protectors.apdm import APDM
+from apdm.protectors.ascent import Ascent
+from apdm.types import Pixels
+from apdm.watch import silent
+
+if TYPE_CHECKING:
+    from apdm.backbones.stable_diffusion import StableDiffusion
+
+ATTACK = DreamBooth(learning_rate=1e-3, max_train_steps=2)
+PROTECTION = APDM(learning_rate=1e-3, outer_steps=1, inner_steps=1, num_class_images=2, simulated=ATTACK)
+SCENARIO = Scenario(
+    name="small",
+    class_nouns=("dog",),
+    subjects=(0, 1),
+    others=(2,),
+    attack=ATTACK,
+    strongest=dataclasses.replace(ATTACK, learning_rate=3e-3),
+    attack_seeds=(0, 1),
+    times=(0.5, 1.0, 2.0),
+    images_per_prompt=1,
+    reference_renders=8,
+    captioned_images=8,
+    asked_images=2,
+    error_scenes=3,
+)
+
+
+class MeanColours:
+    """A judge of mean colours by quarter."""
+
+    name, fingerprint, dim = "mean-colours", "0" * 64, 12
+
+    def __call__(self, pixels: Pixels) -> Tensor:
+        return torch.nn.functional.adaptive_avg_pool2d(pixels, 2).flatten(1)
+
+
+def always_a_red_dog(pixels: Pixels) -> list[dict[str, str]]:
+    return [{"class": "dog", "colour": "red"} for _ in pixels]
+
+
+def shop_in(folder: Path, tiny: StableDiffusion) -> Workshop:
+    return Workshop(
+        tiny,
+        SCENARIO,
+        PROTECTION,
+        Sampling(num_inference_steps=2),
+        MeanColours(),
+        MeanColours(),
+        cast(Reader, always_a_red_dog),
+        folder,
+        Cells(folder / "cells", {}),
+        silent,
+    )
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, tiny: StableDiffusion) -> Workshop:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protection, "PUBLISHED", dataclasses.replace(PROTECTION, learning_rate=5e-6))
+        patch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_steps=3))
+        patch.setattr(protection, "KID_PICTURES", 8)
+        shop = shop_in(tmp_path_factory.mktemp("scenario"), tiny)
+        for class_noun in SCENARIO.class_nouns:
+            for number in range(len(SCENARIO.subjects)):
+                work(shop, class_noun, number)
+    return shop
+
+
+@pytest.fixture(scope="module")
+def found(done: Workshop) -> dict[str, Figure | dict[str, Figure]]:
+    return figures(done)
+
+
+def test_every_figure_is_there_with_its_n(found: dict[str, Figure | dict[str, Figure]]) -> None:
+    attacked = 2 * 2 * 2  # subjects x seeds x pictures
+    expected = {
+        "attack_strength": attacked,
+        "protection_rate_0.5x": 2 * attacked,
+        "protection_rate_1x": 2 * attacked,
+        "protection_rate_2x": 2 * attacked,
+        "protection_rate_strongest": 2 * attacked,
+        "protection_rate_same_photos": 2 * attacked,
+        "other_subject_strength_ratio": 2 * attacked,
+        "class_accuracy_drop": 2 * 2,
+        "colour_accuracy_drop": 2 * 2,
+        "caption_error_ratio": 2 * 3,
+    }
+    assert {name: cast(Figure, found[name]).n for name in expected} == expected
+    rated = cast("dict[str, Figure]", found["placebos"])
+    assert set(rated) == {"no DPO", "another subject's protection", "published preset", "naive ascent"}
+    assert cast(Figure, found["class_accuracy_drop"]).value == 0  # the same is read of all
+
+
+def test_a_rate_is_the_one_of_its_cells(done: Workshop, found: dict[str, Figure | dict[str, Figure]]) -> None:
+    cells = protection.rate_cells(done, protected_name, protection.Look(ATTACK, SCENARIO.stops, 2))
+    means = {
+        name: np.mean([np.mean([np.mean(images) for images in subject]) for subject in cell])
+        for name, cell in cells.items()
+    }
+    gained = means["unprotected"] - means["class"]
+    rate = cast(Figure, found["protection_rate_1x"]).value
+    assert rate == pytest.approx((means["unprotected"] - means["protected"]) / gained, rel=1e-4)
+
+
+def test_nothing_is_made_twice(done: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(*_: Any) -> None:
+        raise AssertionError("an attack was made again")
+
+    monkeypatch.setattr(workshop, "course", made)
+    work(done, "dog", 0)
+
+
+def test_the_placebos_are_what_they_are_called(
+    done: Workshop, found: dict[str, Figure | dict[str, Figure]]
+) -> None:
+    first, second = subjects_of(done, "dog")
+    names = {
+        placebo: protection.placebo_name(done, placebo, first)
+        for placebo in cast("dict[str, Figure]", found["placebos"])
+    }
+    assert names["another subject's protection"] == protected_name(second)
+    stored = {
+        name: done.cells.get(f"models/{called}", dict)
+        for name, called in {**names, "own": protected_name(first)}.items()
+    }
+    own = stored.pop("own")
+    for weights in stored.values():
+        assert any(not torch.equal(weights[key], own[key]) for key in own)
+
+
+def test_ascent_goes_as_far_as_protection(
+    tmp_path: Path, tiny: StableDiffusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_steps=50))
+    shop = shop_in(tmp_path, tiny)
+    subject = shop.subject("dog", 0)
+    wanted = protection.moved(tiny, protection.protected_model(shop, subject))
+    assert wanted <= protection.moved(tiny, protection.ascended_model(shop, subject)) < 3 * wanted

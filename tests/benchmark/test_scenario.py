@@ -1,0 +1,42 @@
+"""Scenario files: what stands in them and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from apdm.benchmark.scenario import read_scenario
+from apdm.errors import InputError
+
+FROZEN = Path(__file__).resolve().parents[2] / "scenarios" / "protection.toml"
+
+
+def test_the_frozen_scenario_is_what_the_evaluation_page_says() -> None:
+    frozen = read_scenario(FROZEN)
+    assert frozen.class_nouns == ("dog", "cat", "person")
+    assert (frozen.subjects, frozen.others) == ((0, 1), (2, 3, 4))
+    assert len(frozen.attack_seeds) >= 3
+    steps = frozen.attack.max_train_steps
+    assert frozen.stops == (steps // 2, steps, 2 * steps, 4 * steps)
+    assert frozen.captioned_images >= 2000
+    assert frozen.reference_renders >= 10_000
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong", "said"),
+    [
+        ("seed = 0", "sed = 0", "unknown 'sed': did you mean 'seed'"),
+        ("train_batch_size = 4", "train_batch = 4", "did you mean 'train_batch_size'"),
+        ("times =", "# times =", "has no 'times'"),
+        ("others = [2, 3, 4]", "others = [1, 2]", "has a subject among the others"),
+        ("asked_images = 500", "asked_images = 0", "asked_images is 0"),
+        ("[attack]", "[attack", "cannot be read"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, line: str, wrong: str, said: str) -> None:
+    text = FROZEN.read_text()
+    assert line in text
+    (tmp_path / "scenario.toml").write_text(text.replace(line, wrong))
+    with pytest.raises(InputError, match=said):
+        read_scenario(tmp_path / "scenario.toml")

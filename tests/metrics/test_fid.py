@@ -1,0 +1,56 @@
+"""Fréchet distance against its formula for distributions that can be worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+
+from apdm.errors import InputError
+from apdm.metrics.fid import Moments, frechet_distance, moments
+
+
+def normal(mean: list[float], covariance: list[list[float]]) -> Moments:
+    return Moments(torch.tensor(mean).double(), torch.tensor(covariance).double(), 2)
+
+
+def test_moments_are_the_mean_and_the_unbiased_covariance() -> None:
+    found = moments(torch.tensor([[0.0, 0.0], [2.0, 0.0], [1.0, 3.0]]))
+    assert found.mean.tolist() == [1.0, 1.0]
+    assert found.covariance.tolist() == [[1.0, 0.0], [0.0, 3.0]]
+    assert found.n == 3
+
+
+def test_distance_of_spreads_along_the_axes_is_written_out() -> None:
+    """|(3, 4)|^2 + (1 - 2)^2 + (3 - 1)^2: along an axis, the squared difference of the deviations."""
+    a, b = normal([0, 0], [[1, 0], [0, 9]]), normal([3, 4], [[4, 0], [0, 1]])
+    assert frechet_distance(a, b) == pytest.approx(25 + 1 + 4)
+    assert frechet_distance(b, a) == pytest.approx(30)
+
+
+def test_a_set_is_at_no_distance_from_itself() -> None:
+    features = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+    assert frechet_distance(moments(features), moments(features)) == pytest.approx(0, abs=1e-9)
+
+
+def test_it_is_the_published_formula() -> None:
+    draws = torch.Generator().manual_seed(0)
+    mix = torch.randn(5, 5, generator=draws)
+    a = moments(torch.randn(40, 5, generator=draws))
+    b = moments(torch.randn(40, 5, generator=draws) @ mix)
+    root = scipy.linalg.sqrtm((a.covariance @ b.covariance).numpy())
+    spread = np.trace(a.covariance.numpy() + b.covariance.numpy() - 2 * root.real)
+    assert frechet_distance(a, b) == pytest.approx(float((a.mean - b.mean).square().sum()) + spread)
+
+
+def test_fewer_features_than_dimensions_are_no_exception() -> None:
+    draws = torch.Generator().manual_seed(0)
+    few = [moments(torch.randn(4, 16, generator=draws)) for _ in range(2)]
+    assert np.isfinite(frechet_distance(*few))
+    assert frechet_distance(few[0], few[0]) == pytest.approx(0, abs=1e-6)
+
+
+def test_one_feature_has_no_spread() -> None:
+    with pytest.raises(InputError, match="1 features"):
+        moments(torch.zeros(1, 3))
