@@ -95,7 +95,7 @@ def measure(model: nn.Module, pictures: np.ndarray, wanted: Tensor, vae: Autoenc
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work_dir", type=Path, default=Path("runs/recipes"))
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--train_batch_size", type=int, default=128)
     parser.add_argument("--learning_rate", type=float, default=1e-3)
     args = parser.parse_args()

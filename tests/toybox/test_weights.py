@@ -11,17 +11,18 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 from torch import Tensor
 
-from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, Asset
+from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER, Asset
 from apdm.backbones.load import load
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.benchmark.measure import own_photos
 from apdm.benchmark.trial import Trial, TrialSettings
 from apdm.metrics.judges import TOYBOX, judge
+from apdm.metrics.reader import Reader
 from apdm.metrics.similarity import cosine_matrix, per_image_similarity
 from apdm.pixels import from_uint8
 from apdm.seeding import generator
 from apdm.toybox import presets
-from apdm.toybox.identity import CLASS_NOUNS, identity
+from apdm.toybox.identity import CLASS_NOUNS, identity, main_colour
 from apdm.toybox.seeds import Purpose
 from apdm.toybox.subjects import toy_subject
 from apdm.toybox.world import portrait, render
@@ -45,7 +46,9 @@ def toybox() -> StableDiffusion:
     return found
 
 
-@pytest.mark.parametrize(("asset", "limit"), [(TOYBOX_GENERATOR, 26), (TOYBOX_IDENTITY, 10)])
+@pytest.mark.parametrize(
+    ("asset", "limit"), [(TOYBOX_GENERATOR, 26), (TOYBOX_IDENTITY, 5), (TOYBOX_READER, 5)]
+)
 def test_the_weights_are_small_half_precision_shards(asset: Asset, limit: int) -> None:
     folder = asset.folder()
     sizes = [path.stat().st_size for path in folder.rglob("*.safetensors")]
@@ -99,6 +102,23 @@ def test_the_judge_tells_a_toy_from_others_of_its_class(class_noun: str) -> None
     same = (owner[:, None] == owner) & ~torch.eye(len(owner), dtype=torch.bool)
     right = cosines[same][:, None] > cosines[owner[:, None] != owner]
     assert right.double().mean() > 0.95
+
+
+def test_the_reader_reads_toys_that_nobody_has_seen() -> None:
+    """On 90 portraits of tuning toys it may be wrong five times a hundred and a little by chance."""
+    read = Reader(TOYBOX_READER.folder())
+    right: dict[str, list[bool]] = {"class": [], "colour": []}
+    for class_noun in ("dog", "cat", "person"):
+        seen = read(toys(class_noun, 15, 2))
+        colours = [
+            main_colour(identity(class_noun, Purpose.TUNING.seed(n))).word for n in range(15) for _ in "12"
+        ]
+        right["class"] += [answer["class"] == class_noun for answer in seen]
+        right["colour"] += [answer["colour"] == word for answer, word in zip(seen, colours, strict=True)]
+    assert {question: np.mean(shares) >= 0.9 for question, shares in right.items()} == {
+        "class": True,
+        "colour": True,
+    }
 
 
 @pytest.mark.slow
