@@ -16,7 +16,7 @@ from apdm.benchmark import protection, workshop
 from apdm.benchmark.cells import Cells
 from apdm.benchmark.protection import figures, protected_name, subjects_of, work
 from apdm.benchmark.record import Figure
-from apdm.benchmark.scenario import Scenario
+from apdm.benchmark.scenario import PLACEBOS, Scenario
 from apdm.benchmark.workshop import Workshop
 from apdm.metrics.reader import Reader
 from apdm.personalizers.dreambooth import DreamBooth
@@ -44,6 +44,7 @@ SCENARIO = Scenario(
     captioned_images=8,
     asked_images=2,
     error_scenes=3,
+    placebos=PLACEBOS,
 )
 
 
@@ -109,7 +110,12 @@ def test_every_figure_is_there_with_its_n(found: dict[str, Figure | dict[str, Fi
     }
     assert {name: cast(Figure, found[name]).n for name in expected} == expected
     rated = cast("dict[str, Figure]", found["placebos"])
-    assert set(rated) == {"no DPO", "another subject's protection", "published preset", "naive ascent"}
+    assert {placebo: rate.n for placebo, rate in rated.items()} == {
+        "no DPO": 2 * attacked,
+        "another subject's protection": 2 * attacked,
+        "published preset": attacked,  # of the first subject only
+        "naive ascent": 2 * attacked,
+    }
     assert cast(Figure, found["class_accuracy_drop"]).value == 0  # the same is read of all
 
 

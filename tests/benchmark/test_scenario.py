@@ -31,6 +31,7 @@ def test_the_frozen_scenario_is_what_the_evaluation_page_says() -> None:
         ("times =", "# times =", "has no 'times'"),
         ("others = [2, 3, 4]", "others = [1, 2]", "has a subject among the others"),
         ("asked_images = 500", "asked_images = 0", "asked_images is 0"),
+        ('"no DPO"', '"no dpo"', "there is no placebo 'no dpo'"),
         ("[attack]", "[attack", "cannot be read"),
     ],
 )

@@ -14,6 +14,7 @@ from apdm.personalizers.dreambooth import DreamBooth
 T = TypeVar("T")
 
 ATTACKS = {"attack", "strongest"}
+PLACEBOS = ("no DPO", "another subject's protection", "published preset", "naive ascent")
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,15 @@ class Scenario:
     captioned_images: int
     asked_images: int
     error_scenes: int
+    placebos: tuple[str, ...]
+    """Names of `PLACEBOS`."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         at_least(self, images_per_prompt=1, reference_renders=2, captioned_images=2, asked_images=1)
         at_least(self, error_scenes=1)
+        for unknown in set(self.placebos) - set(PLACEBOS):
+            raise InputError(f"there is no placebo '{unknown}'", fix=f"known are {', '.join(PLACEBOS)}")
         if set(self.subjects) & set(self.others):
             raise InputError(f"scenario '{self.name}' has a subject among the others", fix="name each once")
 
