@@ -20,6 +20,7 @@ from apdm.benchmark.workshop import Workshop
 from apdm.cli.arguments import read
 from apdm.cli.progress import progress
 from apdm.cli.side_by_side import side_by_side
+from apdm.errors import at_least
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.metrics.reader import Reader
 from apdm.toybox import presets
@@ -38,7 +39,7 @@ class Benchmark:
     output_dir: Path = Path("runs/demo-full")
     """Keeps every result that was made."""
     processes: int = 2
-    """Classes and subjects are shared among as many; the cores are too."""
+    """That share the subjects and the cores [our choice: one for each of two cores]."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Lot:
 
 def main(arguments: Sequence[str]) -> None:
     wanted = read(Benchmark, "benchmark", arguments, EXAMPLE)
+    at_least(wanted, processes=1)
     scenario = read_scenario(wanted.scenario)
     everyone = [(c, n) for c in scenario.class_nouns for n in range(len(scenario.subjects))]
     shares = [tuple(everyone[first :: wanted.processes]) for first in range(wanted.processes)]
