@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, sha256
 from apdm.backbones.base import Backbone
 from apdm.backbones.load import load
 from apdm.benchmark.scenario import read_scenario
@@ -30,7 +31,7 @@ from apdm.losses.dpo import Reduction
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.metrics.kid import kid
 from apdm.metrics.similarity import per_image_similarity
-from apdm.personalizers.base import Material, course
+from apdm.personalizers.base import Material, class_images, course
 from apdm.pixels import from_uint8, grid, to_images
 from apdm.protectors.apdm import APDM
 from apdm.subject import SetName, Subject
@@ -62,6 +63,11 @@ class Attempt:
     def subject(self, class_noun: str, seed: int) -> Subject:
         return toy_subject(self.folder / "toys" / f"{class_noun}-{seed}", class_noun, seed, Purpose.TUNING)
 
+    def class_pictures(self, model: Backbone, subject: Subject) -> Pixels:
+        """What the attacker draws of the class, however many the protection had."""
+        count, seed = SCENARIO.class_images, SCENARIO.seed
+        return class_images(model, subject.class_prompt, count, seed, self.settings.sampling)
+
     def likeness(self, pictures: Pixels, subject: Subject) -> np.ndarray:
         return per_image_similarity(self.eye, pictures, subject.pixels("held_out", 64)).numpy()
 
@@ -84,7 +90,9 @@ class Attempt:
 
     def control(self, prior: Pixels, who: Subject, photos: SetName, times: tuple[int, ...]):
         """`attacked` of the unprotected model, from an earlier trial if there was one."""
-        about = json.dumps([who.name, photos, times, self.seeds, plain(self.settings.attack)])
+        same = (self.settings.attack, self.settings.sampling, SCENARIO.class_images, IMAGES_PER_PROMPT)
+        weights = [sha256(it.folder() / "SHA256SUMS.json") for it in (TOYBOX_GENERATOR, TOYBOX_IDENTITY)]
+        about = json.dumps([who.name, photos, times, self.seeds, plain(same), weights])
         kept = self.folder / "controls" / f"{hashlib.sha256(about.encode()).hexdigest()[:16]}.npz"
         if not kept.exists():
             values, shown = self.attacked(self.backbone, prior, who, photos, times)
@@ -120,11 +128,12 @@ def main() -> None:
     attempt = Attempt(args, settings(args.set))
     subject = attempt.subject(args.class_noun, args.seed)
     other = attempt.subject(args.class_noun, args.seed + OTHER)
-    before = attempt.trial.class_pictures(attempt.backbone, subject, "")
+    before = attempt.class_pictures(attempt.backbone, subject)
+    prior = attempt.trial.class_pictures(attempt.backbone, subject, "")
     started = time.monotonic()
-    protected = attempt.trial.protected(subject, attempt.trial.positives(subject), before)
+    protected = attempt.trial.protected(subject, attempt.trial.positives(subject), prior)
     seconds = time.monotonic() - started
-    after = attempt.trial.class_pictures(protected, subject, "")
+    after = attempt.class_pictures(protected, subject)
 
     plain_class = attempt.trial.evaluation_pictures(attempt.backbone, subject.class_noun)
     line: dict[str, Any] = {

@@ -31,7 +31,22 @@ def test_a_stop_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         cells.get("a", stopped)
+    with pytest.raises(InputError, match="has not been made"):
+        cells.read("a")
     assert cells.get("a", lambda: {"x": torch.ones(1)})["x"].tolist() == [1.0]
+    assert cells.read("a")["x"].tolist() == [1.0]
+
+
+def test_half_a_file_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("apdm.benchmark.cells.save_file", half)
+    with pytest.raises(OSError, match="the disk is full"):
+        Cells(tmp_path, {}).get("a", lambda: {"x": torch.ones(1)})
+    with pytest.raises(InputError, match="has not been made"):
+        Cells(tmp_path, {}).read("a")
 
 
 def test_results_of_other_settings_are_not_taken(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ SCENARIO = Scenario(
     strongest=dataclasses.replace(ATTACK, learning_rate=3e-3),
     attack_seeds=(0, 1),
     times=(0.5, 1.0, 2.0),
+    class_images=2,
     images_per_prompt=1,
     reference_renders=8,
     captioned_images=8,
@@ -130,12 +131,13 @@ def test_a_rate_is_the_one_of_its_cells(done: Workshop, found: dict[str, Figure 
     assert rate == pytest.approx((means["unprotected"] - means["protected"]) / gained, rel=1e-4)
 
 
-def test_nothing_is_made_twice(done: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_attack_is_made_twice_or_by_the_figures(done: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     def made(*_: Any) -> None:
         raise AssertionError("an attack was made again")
 
     monkeypatch.setattr(workshop, "course", made)
     work(done, "dog", 0)
+    figures(done)
 
 
 def test_the_placebos_are_what_they_are_called(

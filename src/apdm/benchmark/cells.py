@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -38,7 +39,14 @@ class Cells:
         place = self.folder / f"{name}.safetensors"
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
-            beside = place.with_suffix(".part")
+            beside = place.with_suffix(f".{os.getpid()}.part")  # two processes may make the same one
             save_file({key: value.contiguous() for key, value in make().items()}, beside)
             beside.replace(place)
+        return load_file(place)
+
+    def read(self, name: str) -> Cell:
+        """The result called `name`. Raises `InputError` if it has not been made."""
+        place = self.folder / f"{name}.safetensors"
+        if not place.exists():
+            raise InputError(f"'{place}' has not been made", fix="run the scenario again")
         return load_file(place)

@@ -7,20 +7,32 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from torch import Tensor
+import torch
 
 from apdm.backbones.base import Backbone
 from apdm.benchmark.measure import figure, recorded
 from apdm.benchmark.record import Direction, Figure
-from apdm.benchmark.workshop import Workshop
+from apdm.benchmark.scenario import TWIN
+from apdm.benchmark.workshop import Workshop, attack_name
+from apdm.errors import InputError
+from apdm.metrics.base import Interval
 from apdm.metrics.fid import frechet_distance, moments
 from apdm.metrics.kid import kid
 from apdm.metrics.similarity import per_image_similarity
-from apdm.metrics.statistics import Cell, attack_strength, protection_rate, strength_ratio
+from apdm.metrics.statistics import (
+    DRAWS,
+    Cell,
+    attack_strength,
+    bootstrap,
+    percentile_interval,
+    protection_rate,
+    strength_ratio,
+)
 from apdm.personalizers.base import Material
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM, PUBLISHED
 from apdm.protectors.ascent import Ascent, ascend, moved
+from apdm.seeding import derive
 from apdm.subject import SetName, Subject
 
 UNPROTECTED = "unprotected"
@@ -38,7 +50,7 @@ def protect_with(shop: Workshop, protection: APDM, subject: Subject, name: str) 
 
     def make() -> Backbone:
         trial = replace(shop, protection=protection).trial
-        prior = shop.class_pictures(shop.backbone, UNPROTECTED, subject)
+        prior = shop.class_pictures(shop.backbone, UNPROTECTED, subject, shop.protection.num_class_images)
         return trial.protected(subject, trial.positives(subject), prior)
 
     return shop.model(name, make)
@@ -53,13 +65,18 @@ def ascended_model(shop: Workshop, subject: Subject) -> Backbone:
 
     def make() -> Backbone:
         backbone, size = shop.backbone, shop.backbone.resolution
-        prior = shop.class_pictures(backbone, UNPROTECTED, subject)
+        prior = shop.class_pictures(backbone, UNPROTECTED, subject, shop.protection.num_class_images)
         material = Material(
             backbone.encode(subject.pixels("protect", size), subject.instance_prompt),
             backbone.encode(prior, subject.class_prompt),
         )
         far = moved(backbone, protected_model(shop, subject))
-        return ascend(backbone, material, ASCENT, shop.scenario.seed, far, shop.watch)
+        ascended = ascend(backbone, material, ASCENT, shop.scenario.seed, far, shop.watch)
+        if moved(backbone, ascended) < far:
+            raise InputError(
+                f"naive ascent moved less than the protection in {ASCENT.max_steps} steps", fix="give it more"
+            )
+        return ascended
 
     return shop.model(f"ascent-{subject.name}", make)
 
@@ -74,7 +91,7 @@ def placebos(shop: Workshop, subject: Subject, twin: Subject) -> dict[str, Place
     no_dpo, published = f"no-dpo-{subject.name}", f"published-{subject.name}"
     known = {
         "no DPO": (no_dpo, partial(protect_with, shop, without, subject, no_dpo)),
-        "another subject's protection": (protected_name(twin), partial(protected_model, shop, twin)),
+        TWIN: (protected_name(twin), partial(protected_model, shop, twin)),
         "published preset": (published, partial(protect_with, shop, PUBLISHED, subject, published)),
         "naive ascent": (f"ascent-{subject.name}", partial(ascended_model, shop, subject)),
     }
@@ -95,7 +112,8 @@ def others_of(shop: Workshop, class_noun: str) -> list[Subject]:
 
 
 def work(shop: Workshop, class_noun: str, number: int) -> None:
-    """Makes every result of the class's subject `number`."""
+    """Makes every result of the class's subject `number`, and those that all subjects share."""
+    shop.references()
     subjects = subjects_of(shop, class_noun)
     subject, twin = subjects[number], subjects[number - 1]
     attack, strongest = shop.scenario.attack, shop.scenario.strongest
@@ -138,7 +156,7 @@ def likeness(shop: Workshop, name: str, who: Subject, look: Look) -> list[np.nda
     """[attack seed][image], of an attack that is already among the cells."""
     found: list[np.ndarray] = []
     for seed in shop.scenario.attack_seeds:
-        cell = shop.attack(look.attack, shop.backbone, name, who, look.photos, seed, look.stops)
+        cell = shop.cells.read(attack_name(look.attack, name, who, look.photos, seed, look.stops))
         found.append(cell["likeness"][list(look.stops).index(look.at)].numpy())
     return found
 
@@ -148,9 +166,11 @@ def rate_cells(
     protected: Callable[[Subject], str],
     look: Look,
     counted: Callable[[int], bool] = lambda number: True,
+    control: Look | None = None,
 ) -> dict[str, Cell]:
     """What a rate over the subjects of all classes rests on; `protected` names the model that each is
-    attacked on, `counted` says which of a class's subjects are."""
+    attacked on, `counted` says which of a class's subjects are. The control's look is the same unless
+    another one at the same step is named."""
     cells: dict[str, list[list[np.ndarray]]] = {
         name: [] for name in ("unprotected", "protected", "class", "real")
     }
@@ -160,7 +180,7 @@ def rate_cells(
                 continue
             size = shop.backbone.resolution
             own, held_out = subject.pixels("attack", size), subject.pixels("held_out", size)
-            cells["unprotected"].append(likeness(shop, UNPROTECTED, subject, look))
+            cells["unprotected"].append(likeness(shop, UNPROTECTED, subject, control or look))
             cells["protected"].append(likeness(shop, protected(subject), subject, look))
             cells["class"].append([shop.class_likeness(subject).numpy()])
             cells["real"].append([per_image_similarity(shop.eye, own, held_out).numpy()])
@@ -168,16 +188,19 @@ def rate_cells(
 
 
 def other_cells(shop: Workshop) -> dict[str, Cell]:
-    """The same of the other subjects, on the unprotected model and on that of each subject."""
+    """The same of the other subjects: a row for each protected subject, in which every other and attack
+    seed counts alike, since they share the protected model."""
     look = once(shop.scenario.attack)
     cells: dict[str, list[list[np.ndarray]]] = {"unprotected": [], "protected": [], "class": []}
     for class_noun in shop.scenario.class_nouns:
+        others = others_of(shop, class_noun)
         for subject in subjects_of(shop, class_noun):
-            for other in others_of(shop, class_noun):
-                name = protected_name(subject)
-                cells["unprotected"].append(likeness(shop, UNPROTECTED, other, look))
-                cells["protected"].append(likeness(shop, name, other, look))
-                cells["class"].append([shop.class_likeness(other).numpy()])
+            for key, name in (("unprotected", UNPROTECTED), ("protected", protected_name(subject))):
+                cells[key].append([run for other in others for run in likeness(shop, name, other, look)])
+            seeds = len(shop.scenario.attack_seeds)
+            cells["class"].append(
+                [shop.class_likeness(other).numpy() for other in others for _ in range(seeds)]
+            )
     return dict(cells)
 
 
@@ -198,6 +221,9 @@ def figures(shop: Workshop) -> dict[str, Figure | dict[str, Figure]]:
             attack_strength, course[1.0], seed, Direction.REFERENCE, rests_on=("unprotected",)
         ),
         **{f"protection_rate_{multiple:g}x": rate(cells) for multiple, cells in course.items()},
+        "headline": min(
+            (rate(course[multiple]) for multiple in scenario.times if multiple >= 1), key=lambda it: it.value
+        ),
         "protection_rate_same_photos": rate(rate_cells(shop, protected_name, once(attack, "protect"))),
         "protection_rate_strongest": rate(rate_cells(shop, protected_name, once(scenario.strongest))),
         "other_subject_strength_ratio": figure(
@@ -207,7 +233,13 @@ def figures(shop: Workshop) -> dict[str, Figure | dict[str, Figure]]:
     }
     found["placebos"] = {
         placebo: rate(
-            rate_cells(shop, partial(placebo_name, shop, placebo), once(attack), partial(covers, placebo))
+            rate_cells(
+                shop,
+                partial(placebo_name, shop, placebo),
+                once(attack),
+                partial(covers, placebo),
+                control=Look(attack, scenario.stops, attack.max_train_steps),
+            )
         )
         for placebo in scenario.placebos
     }
@@ -222,37 +254,68 @@ def placebo_name(shop: Workshop, placebo: str, subject: Subject) -> str:
 
 
 def costs(shop: Workshop) -> dict[str, Figure]:
-    """What protection costs: means over the protected models, each beside the unprotected one."""
-    seed, references = shop.scenario.seed, shop.references()
-    before = shop.cost(shop.backbone, UNPROTECTED)
-    after = [
-        shop.cost(shop.backbone, protected_name(subject))
+    """What protection costs, the mean over the protected models.
+
+    All models drew the same captions and saw the same scenes, so these are redrawn for all of them
+    together, and the protected models by themselves. FID's interval is over the models only.
+    """
+    seed, references = shop.scenario.seed, shop.cells.read("references")["features"]
+    names = [
+        protected_name(subject)
         for class_noun in shop.scenario.class_nouns
         for subject in subjects_of(shop, class_noun)
     ]
-    drops = [before["right"].double() - cell["right"].double() for cell in after]
+    before = shop.cells.read(f"cost/{UNPROTECTED}")
+    after = {name: shop.cells.read(f"cost/{name}") for name in names}
     of_renders = moments(references)
-    apart = [frechet_distance(moments(cell["features"]), of_renders) for cell in (before, *after)]
-    kids = {"unprotected": before} | {f"protected_{number}": cell for number, cell in enumerate(after)}
-    eye, mean = shop.distance.name, partial(_mean_over_models, seed=seed)
+    apart = {
+        name: frechet_distance(moments(cell["features"]), of_renders)
+        for name, cell in ({UNPROTECTED: before} | after).items()
+    }
+    ratios = np.array([[apart[name] for name in names]]) / apart[UNPROTECTED]
+    drawn, eye = len(before["features"]), shop.distance.name
+
+    def paired(key: str, statistic: Crossed) -> Figure:
+        """Of the values [things] of each model, whatever is asked of them."""
+        rows = [cell[key].double().reshape(len(cell[key]), -1) for cell in (before, *after.values())]
+        matrix = torch.stack(rows, dim=1).numpy()  # [things, 1 + models, parts]
+        interval = crossed_bootstrap(statistic, matrix, seed)
+        return recorded(interval, len(matrix) * len(names), Direction.LOWER_PRESERVES, None)
+
     return {
-        "fid_ratio": mean([distance / apart[0] for distance in apart[1:]], extractor=eye),
-        "class_accuracy_drop": mean([drop[:, 0] for drop in drops]),
-        "colour_accuracy_drop": mean([drop[:, 1] for drop in drops]),
-        "caption_error_ratio": mean([cell["error"] / before["error"].mean() for cell in after]),
+        "fid_ratio": recorded(
+            bootstrap(lambda row: float(row.mean()), ratios[0], seed=seed),
+            drawn * len(names),
+            Direction.LOWER_PRESERVES,
+            eye,
+        ),
+        "class_accuracy_drop": paired("right", lambda was, now: float((was - now)[..., 0].mean())),
+        "colour_accuracy_drop": paired("right", lambda was, now: float((was - now)[..., 1].mean())),
+        "caption_error_ratio": paired("error", lambda was, now: float(now.mean() / was.mean())),
         **{
             f"kid_{name}": recorded(
                 kid(cell["features"][:KID_PICTURES], references[:KID_PICTURES], seed=seed),
-                min(KID_PICTURES, len(cell["features"])),
+                min(KID_PICTURES, drawn),
                 Direction.LOWER_PRESERVES,
                 eye,
             )
-            for name, cell in kids.items()
+            for name, cell in ({UNPROTECTED: before} | after).items()
         },
     }
 
 
-def _mean_over_models(values: Sequence[Tensor | float], seed: int, extractor: str | None = None) -> Figure:
-    """The mean of each model's values, with its interval over models and over values within them."""
-    cell = [[np.atleast_1d(np.asarray(row, dtype=np.float64))] for row in values]
-    return figure(lambda means: means["it"], {"it": cell}, seed, Direction.LOWER_PRESERVES, extractor)
+Crossed = Callable[
+    [np.ndarray, np.ndarray], float
+]  # of [things 1 parts] before and [things models parts] after
+
+
+def crossed_bootstrap(statistic: Crossed, matrix: np.ndarray, seed: int) -> Interval:
+    """Interval of `statistic` of `matrix` [things, 1 + models, parts], the first model being the unprotected
+    one: things redrawn for all models together, and the protected models by themselves."""
+    rng = np.random.default_rng(derive(seed, "crossed bootstrap"))
+    things, models = matrix.shape[0], matrix.shape[1] - 1
+    repeated = []
+    for _ in range(DRAWS):
+        some = matrix[rng.integers(things, size=things)]
+        repeated.append(statistic(some[:, :1], some[:, 1 + rng.integers(models, size=models)]))
+    return percentile_interval(statistic(matrix[:, :1], matrix[:, 1:]), np.array(repeated))

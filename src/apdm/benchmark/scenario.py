@@ -14,7 +14,9 @@ from apdm.personalizers.dreambooth import DreamBooth
 T = TypeVar("T")
 
 ATTACKS = {"attack", "strongest"}
-PLACEBOS = ("no DPO", "another subject's protection", "published preset", "naive ascent")
+KINDS: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "tuple": list}  # as TOML has them
+TWIN = "another subject's protection"
+PLACEBOS = ("no DPO", TWIN, "published preset", "naive ascent")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Scenario:
     attack_seeds: tuple[int, ...]
     times: tuple[float, ...]
     """Multiples of the attack's steps after which pictures are drawn."""
+    class_images: int
+    """Drawn by the attacker, with the model that he attacks."""
     images_per_prompt: int
     reference_renders: int
     captioned_images: int
@@ -44,7 +48,17 @@ class Scenario:
 
     def __post_init__(self) -> None:
         at_least(self, images_per_prompt=1, reference_renders=2, captioned_images=2, asked_images=1)
-        at_least(self, error_scenes=1)
+        at_least(self, error_scenes=1, class_images=1)
+        for name in ("class_nouns", "subjects", "others", "attack_seeds", "times"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise InputError(f"scenario '{self.name}': {name} is {values}", fix="give some, each once")
+        if 1.0 not in self.times or list(self.times) != sorted(self.times) or self.stops[0] < 1:
+            raise InputError(
+                f"scenario '{self.name}': times are {self.times}", fix="let them rise, 1 among them"
+            )
+        if TWIN in self.placebos and len(self.subjects) < 2:
+            raise InputError(f"placebo '{TWIN}' with one subject", fix="name two or more subjects")
         for unknown in set(self.placebos) - set(PLACEBOS):
             raise InputError(f"there is no placebo '{unknown}'", fix=f"known are {', '.join(PLACEBOS)}")
         if set(self.subjects) & set(self.others):
@@ -76,4 +90,8 @@ def _made(kind: type[T], values: dict[str, Any], where: str) -> T:
     for name, it in known.items():
         if name not in values and it.default is MISSING and it.default_factory is MISSING:
             raise InputError(f"{where} has no '{name}'", fix="add it")
+    for name, value in values.items():
+        wanted = known[name].type  # as annotated: "int", "tuple[int, ...]"
+        if not isinstance(value, KINDS.get(str(wanted).partition("[")[0], object)):
+            raise InputError(f"{where}: {name} is {value!r}", fix=f"give {wanted}")
     return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})

@@ -6,6 +6,9 @@ every cost is a cell of its own, so that what can be shared is shared and a stop
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +22,13 @@ from torch import Tensor
 from apdm.backbones.base import Backbone, Sampling, batches, draw_noise
 from apdm.benchmark.cells import Cell, Cells
 from apdm.benchmark.scenario import Scenario
+from apdm.benchmark.store import plain
 from apdm.benchmark.trial import Trial, TrialSettings
 from apdm.losses.denoising import denoising_error
 from apdm.metrics.base import FeatureExtractor
 from apdm.metrics.reader import Reader
 from apdm.metrics.similarity import per_image_similarity
-from apdm.personalizers.base import Material, course
+from apdm.personalizers.base import Material, class_images, course
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.pixels import from_uint8, to_uint8
 from apdm.protectors.apdm import APDM
@@ -79,7 +83,8 @@ class Workshop:
         """The class's toy number `index` of the reported seeds, rendered once."""
         if (class_noun, index) not in self._subjects:
             seed = Purpose.REPORTED.seed(index)
-            place = self.folder / "toys" / f"{class_noun}-{seed}"
+            name = f"{class_noun}-{seed}"  # each process renders its own: nobody reads half a picture
+            place = self.folder / "toys" / str(os.getpid()) / name
             self._subjects[class_noun, index] = toy_subject(place, class_noun, seed, Purpose.REPORTED)
         return self._subjects[class_noun, index]
 
@@ -96,14 +101,15 @@ class Workshop:
                 weight.copy_(stored[key])
         return model
 
-    def class_pictures(self, model: Backbone, name: str, subject: Subject) -> Pixels:
-        """What an attacker on `model` draws of the class, and KID's pictures."""
+    def class_pictures(self, model: Backbone, name: str, subject: Subject, count: int) -> Pixels:
+        """`count` pictures of the class by `model`, for the prior of an attack or of a protection."""
 
         def make() -> Cell:
-            pictures = self.trial.class_pictures(model, subject, name)
-            return {"pictures": torch.from_numpy(to_uint8(pictures))}
+            told = titled(self.watch, f"class images {name} {subject.class_noun}")
+            drawn = class_images(model, subject.class_prompt, count, self.scenario.seed, self.sampling, told)
+            return {"pictures": torch.from_numpy(to_uint8(drawn))}
 
-        stored = self.cells.get(f"class/{name}/{subject.class_noun}", make)
+        stored = self.cells.get(f"class/{name}/{subject.class_noun}-{count}", make)
         return from_uint8(stored["pictures"].numpy())
 
     def attack(
@@ -121,7 +127,7 @@ class Workshop:
 
         def make() -> Cell:
             size = model.resolution
-            prior = self.class_pictures(model, name, who)
+            prior = self.class_pictures(model, name, who, self.scenario.class_images)
             material = Material(
                 model.encode(who.pixels(photos, size), who.instance_prompt),
                 model.encode(prior, who.class_prompt),
@@ -137,8 +143,7 @@ class Workshop:
                 "shown": torch.stack([torch.from_numpy(to_uint8(p)) for p in pictures]),
             }
 
-        rate = f"{attack.learning_rate:g}"
-        return self.cells.get(f"attack/{name}/{who.name}/{photos}-{rate}-{max(stops)}-{seed}", make)
+        return self.cells.get(attack_name(attack, name, who, photos, seed, stops), make)
 
     def class_likeness(self, who: Subject) -> Tensor:
         """Likeness to `who` of the unprotected model's pictures of the class [images]."""
@@ -185,6 +190,15 @@ class Workshop:
     def _pictures(self, model: Backbone, prompts: Sequence[str], watch: Watch) -> Pixels:
         seeds = [derive(self.scenario.seed, "cost", number) for number in range(len(prompts))]
         return model.generate(prompts, seeds, self.sampling, watch)
+
+
+def attack_name(
+    attack: DreamBooth, model: str, who: Subject, photos: SetName, seed: int, stops: Sequence[int]
+) -> str:
+    """What an attack's cell is called: all that it depends on beyond the run's settings."""
+    told = json.dumps([plain(attack), list(stops)])
+    digest = hashlib.sha256(told.encode()).hexdigest()[:8]
+    return f"attack/{model}/{who.name}/{photos}-{attack.learning_rate:g}-{max(stops)}-{digest}-{seed}"
 
 
 def held_out_scene(index: int) -> Described:

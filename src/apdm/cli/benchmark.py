@@ -9,10 +9,10 @@ from pathlib import Path
 
 import tyro
 
-from apdm.assets import TOYBOX_READER
+from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER, sha256
 from apdm.backbones.load import load
 from apdm.benchmark.cells import Cells
-from apdm.benchmark.protection import figures, work
+from apdm.benchmark.protection import ASCENT, figures, work
 from apdm.benchmark.record import LOG_FILE, Figure, as_json
 from apdm.benchmark.scenario import Scenario, read_scenario
 from apdm.benchmark.store import plain, versions
@@ -23,6 +23,7 @@ from apdm.cli.side_by_side import side_by_side
 from apdm.errors import at_least
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.metrics.reader import Reader
+from apdm.protectors.apdm import PUBLISHED
 from apdm.toybox import presets
 from apdm.watch import Watch, silent
 
@@ -55,9 +56,11 @@ def main(arguments: Sequence[str]) -> None:
     wanted = read(Benchmark, "benchmark", arguments, EXAMPLE)
     at_least(wanted, processes=1)
     scenario = read_scenario(wanted.scenario)
-    everyone = [(c, n) for c in scenario.class_nouns for n in range(len(scenario.subjects))]
-    shares = [tuple(everyone[first :: wanted.processes]) for first in range(wanted.processes)]
-    lots = [Lot(share, scenario, wanted.output_dir) for share in shares if share]
+    shares: list[list[tuple[str, int]]] = [[] for _ in range(wanted.processes)]
+    for place, class_noun in enumerate(scenario.class_nouns):
+        for number in range(len(scenario.subjects)):
+            shares[(place + number) % wanted.processes].append((class_noun, number))
+    lots = [Lot(tuple(share), scenario, wanted.output_dir) for share in shares if share]
     shop = workshop(lots[0], silent)  # whatever is wrong is said before anything is made
     with progress(wanted.output_dir / LOG_FILE) as watch:
         side_by_side(work_lot, lots, watch)
@@ -71,7 +74,6 @@ def main(arguments: Sequence[str]) -> None:
 def work_lot(lot: Lot, watch: Watch) -> None:
     """Makes the results of some subjects, in a process of their own."""
     shop = workshop(lot, watch)
-    shop.references()
     for class_noun, number in lot.subjects:
         work(shop, class_noun, number)
 
@@ -79,8 +81,11 @@ def work_lot(lot: Lot, watch: Watch) -> None:
 def workshop(lot: Lot, watch: Watch) -> Workshop:
     """The workshop of the Toybox with the protection of its preset. Raises `InputError` if the folder
     holds results of other settings."""
-    about = {"scenario": plain(lot.scenario), "protection": plain(presets.PROTECTION)}
-    about["sampling"] = plain(presets.SAMPLING)
+    settings = (lot.scenario, presets.PROTECTION, presets.SAMPLING, PUBLISHED, ASCENT)
+    weights = [
+        sha256(it.folder() / "SHA256SUMS.json") for it in (TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER)
+    ]
+    about = {"settings": plain(settings), "weights": weights}
     return Workshop(
         load("toybox"),
         lot.scenario,
