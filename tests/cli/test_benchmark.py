@@ -1,0 +1,93 @@
+"""`apdm benchmark` on the tiny model with made-up judges: shares, the record, going on where it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from apdm.backbones.base import Sampling
+from apdm.cli import benchmark
+from apdm.cli.main import main
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.protectors.apdm import APDM
+from apdm.types import Pixels
+
+if TYPE_CHECKING:
+    from apdm.backbones.stable_diffusion import StableDiffusion
+
+PROTECTION = APDM(
+    learning_rate=1e-3, outer_steps=1, inner_steps=1, num_class_images=2, simulated=DreamBooth()
+)
+SCENARIO = """
+name = "small"
+class_nouns = ["dog", "cat"]
+subjects = [0, 1]
+others = [2]
+attack_seeds = [0]
+times = [1.0]
+class_images = 2
+images_per_prompt = 1
+reference_renders = 8
+captioned_images = 8
+asked_images = 2
+error_scenes = 3
+placebos = ["no DPO"]
+attack = { learning_rate = 1e-3, max_train_steps = 1 }
+strongest = { learning_rate = 2e-3, max_train_steps = 1 }
+"""
+
+
+class MeanColours:
+    """A judge of mean colours by quarter."""
+
+    name, fingerprint, dim = "mean-colours", "0" * 64, 12
+
+    def __call__(self, pixels: Pixels) -> Tensor:
+        return torch.nn.functional.adaptive_avg_pool2d(pixels, 2).flatten(1)
+
+
+@pytest.fixture
+def shares(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion) -> list[Any]:
+    """What each process was given; all of it is done in this one."""
+    given: list[Any] = []
+
+    def one_after_the_other(work: Any, lots: list[Any], watch: Any) -> None:
+        given.extend(lot.subjects for lot in lots)
+        for lot in lots:
+            work(lot, watch)
+
+    monkeypatch.setattr(benchmark, "side_by_side", one_after_the_other)
+    monkeypatch.setattr(benchmark, "load", lambda _: tiny)
+    monkeypatch.setattr(benchmark, "judge", lambda _: MeanColours())
+    reader = [{"class": "dog", "colour": "red"}]
+    monkeypatch.setattr(benchmark, "Reader", lambda _: lambda pixels: reader * len(pixels))
+    monkeypatch.setattr(benchmark.presets, "PROTECTION", PROTECTION)
+    monkeypatch.setattr(benchmark.presets, "SAMPLING", Sampling(num_inference_steps=1))
+    return given
+
+
+def test_every_subject_is_measured_once_and_a_second_run_makes_nothing(
+    tmp_path: Path, shares: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario, folder = tmp_path / "small.toml", tmp_path / "run"
+    scenario.write_text(SCENARIO)
+    main(["benchmark", str(scenario), "--output_dir", str(folder)])
+    assert shares == [(("dog", 0), ("cat", 1)), (("dog", 1), ("cat", 0))]
+    first = json.loads((folder / "protection.json").read_text())
+    assert {"attack_strength", "headline", "protection_rate_1x", "fid_ratio", "placebos"} <= set(first)
+    assert {"value", "low", "high", "n"} <= set(first["placebos"]["no DPO"])
+    made = {path: path.stat().st_mtime_ns for path in (folder / "cells").rglob("*.safetensors")}
+    main(["benchmark", str(scenario), "--output_dir", str(folder), "--processes", "1"])
+    assert {path: path.stat().st_mtime_ns for path in (folder / "cells").rglob("*.safetensors")} == made
+    assert json.loads((folder / "protection.json").read_text()) == first
+
+    scenario.write_text(SCENARIO.replace("class_images = 2", "class_images = 3"))
+    with pytest.raises(SystemExit) as stop:
+        main(["benchmark", str(scenario), "--output_dir", str(folder)])
+    assert stop.value.code == 2
+    assert "holds results of other settings" in capsys.readouterr().err
