@@ -143,6 +143,20 @@ class Heard:
         self.figures.append(figures)
 
 
+class MeanColours:
+    """A judge of mean colours by quarter."""
+
+    name, fingerprint, dim = "mean-colours", "0" * 64, 12
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(pixels, 2).flatten(1)
+
+
+@pytest.fixture(scope="session")
+def mean_colours() -> MeanColours:
+    return MeanColours()
+
+
 @pytest.fixture
 def heard() -> Heard:
     return Heard()

@@ -18,6 +18,7 @@ from apdm.benchmark.protection import figures, protected_name, subjects_of, work
 from apdm.benchmark.record import Figure
 from apdm.benchmark.scenario import PLACEBOS, Scenario
 from apdm.benchmark.workshop import Workshop
+from apdm.metrics.base import FeatureExtractor
 from apdm.metrics.reader import Reader
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM
@@ -49,27 +50,18 @@ SCENARIO = Scenario(
 )
 
 
-class MeanColours:
-    """A judge of mean colours by quarter."""
-
-    name, fingerprint, dim = "mean-colours", "0" * 64, 12
-
-    def __call__(self, pixels: Pixels) -> Tensor:
-        return torch.nn.functional.adaptive_avg_pool2d(pixels, 2).flatten(1)
-
-
 def always_a_red_dog(pixels: Pixels) -> list[dict[str, str]]:
     return [{"class": "dog", "colour": "red"} for _ in pixels]
 
 
-def shop_in(folder: Path, tiny: StableDiffusion) -> Workshop:
+def shop_in(folder: Path, tiny: StableDiffusion, judge: FeatureExtractor) -> Workshop:
     return Workshop(
         tiny,
         SCENARIO,
         PROTECTION,
         Sampling(num_inference_steps=2),
-        MeanColours(),
-        MeanColours(),
+        judge,
+        judge,
         cast(Reader, always_a_red_dog),
         folder,
         Cells(folder / "cells", {}),
@@ -78,12 +70,12 @@ def shop_in(folder: Path, tiny: StableDiffusion) -> Workshop:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, tiny: StableDiffusion) -> Workshop:
+def done(tmp_path_factory: pytest.TempPathFactory, tiny: StableDiffusion, mean_colours) -> Workshop:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(protection, "PUBLISHED", dataclasses.replace(PROTECTION, learning_rate=5e-6))
         patch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_steps=3))
         patch.setattr(protection, "KID_PICTURES", 8)
-        shop = shop_in(tmp_path_factory.mktemp("scenario"), tiny)
+        shop = shop_in(tmp_path_factory.mktemp("scenario"), tiny, mean_colours)
         for class_noun in SCENARIO.class_nouns:
             for number in range(len(SCENARIO.subjects)):
                 work(shop, class_noun, number)
@@ -159,10 +151,45 @@ def test_the_placebos_are_what_they_are_called(
 
 
 def test_ascent_goes_as_far_as_protection(
-    tmp_path: Path, tiny: StableDiffusion, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny: StableDiffusion, mean_colours, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_steps=50))
-    shop = shop_in(tmp_path, tiny)
+    shop = shop_in(tmp_path, tiny, mean_colours)
     subject = shop.subject("dog", 0)
     wanted = protection.moved(tiny, protection.protected_model(shop, subject))
     assert wanted <= protection.moved(tiny, protection.ascended_model(shop, subject)) < 3 * wanted
+
+
+def test_each_attack_is_on_the_model_that_it_is_called_after(
+    tmp_path: Path, tiny: StableDiffusion, mean_colours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protection, "PUBLISHED", dataclasses.replace(PROTECTION, learning_rate=5e-6))
+    monkeypatch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_steps=3))
+    shop = shop_in(tmp_path, tiny, mean_colours)
+    attacked: dict[str, list[Tensor]] = {}
+
+    def spy(self: Workshop, attack: DreamBooth, model: Any, name: str, *_: object) -> dict[str, Tensor]:
+        attacked[name] = [weight.detach().clone() for weight in model.weights().values()]
+        return {}
+
+    monkeypatch.setattr(Workshop, "attack", spy)
+    work(shop, "dog", 0)
+    assert len(attacked) == 6  # unprotected, protected, four placebos
+    for name, weights in attacked.items():
+        kept = tiny.weights() if name == protection.UNPROTECTED else shop.cells.read(f"models/{name}")
+        assert all(torch.equal(a, b) for a, b in zip(weights, (kept[n] for n in tiny.weights()), strict=True))
+
+
+def test_the_headline_is_the_lowest_rate_from_the_attacks_own_length_on(
+    found: dict[str, Figure | dict[str, Figure]],
+) -> None:
+    rates = [cast(Figure, found[f"protection_rate_{multiple}"]).value for multiple in ("1x", "2x")]
+    assert cast(Figure, found["headline"]).value == min(rates)
+
+
+def test_pairs_stay_together_when_they_are_redrawn() -> None:
+    """Every error grown by 3 %, whatever its size: the ratio is 1.03 in every redraw."""
+    before = np.array([0.1, 1.0, 7.0])
+    matrix = np.stack([before, 1.03 * before, 1.03 * before], axis=1)[..., None]
+    interval = protection.crossed_bootstrap(lambda was, now: float(now.mean() / was.mean()), matrix, 0)
+    assert (interval.value, interval.low, interval.high) == pytest.approx((1.03, 1.03, 1.03))

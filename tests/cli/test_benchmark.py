@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
-from torch import Tensor
 
 from apdm.backbones.base import Sampling
 from apdm.cli import benchmark
 from apdm.cli.main import main
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM
-from apdm.types import Pixels
 
 if TYPE_CHECKING:
     from apdm.backbones.stable_diffusion import StableDiffusion
@@ -42,17 +39,8 @@ strongest = { learning_rate = 2e-3, max_train_steps = 1 }
 """
 
 
-class MeanColours:
-    """A judge of mean colours by quarter."""
-
-    name, fingerprint, dim = "mean-colours", "0" * 64, 12
-
-    def __call__(self, pixels: Pixels) -> Tensor:
-        return torch.nn.functional.adaptive_avg_pool2d(pixels, 2).flatten(1)
-
-
 @pytest.fixture
-def shares(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion) -> list[Any]:
+def shares(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colours) -> list[Any]:
     """What each process was given; all of it is done in this one."""
     given: list[Any] = []
 
@@ -63,7 +51,7 @@ def shares(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion) -> list[Any]:
 
     monkeypatch.setattr(benchmark, "side_by_side", one_after_the_other)
     monkeypatch.setattr(benchmark, "load", lambda _: tiny)
-    monkeypatch.setattr(benchmark, "judge", lambda _: MeanColours())
+    monkeypatch.setattr(benchmark, "judge", lambda _: mean_colours)
     reader = [{"class": "dog", "colour": "red"}]
     monkeypatch.setattr(benchmark, "Reader", lambda _: lambda pixels: reader * len(pixels))
     monkeypatch.setattr(benchmark.presets, "PROTECTION", PROTECTION)

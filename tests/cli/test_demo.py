@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
-from torch import Tensor
 
 from apdm.backbones.base import Sampling
 from apdm.cli import demo
 from apdm.cli.main import main
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM
-from apdm.types import Pixels
 from apdm.watch import Watch
 
 if TYPE_CHECKING:
@@ -25,15 +22,6 @@ if TYPE_CHECKING:
 RECORD = Path(__file__).resolve().parents[2] / "docs" / "results" / "demo.json"
 ATTACK = DreamBooth(learning_rate=1e-3, max_train_steps=2)
 PROTECTION = APDM(learning_rate=1e-3, outer_steps=1, inner_steps=1, num_class_images=4, simulated=ATTACK)
-
-
-class MeanColours:
-    """A judge of mean colours by quarter."""
-
-    name, fingerprint, dim = "mean-colours", "0" * 64, 12
-
-    def __call__(self, pixels: Pixels) -> Tensor:
-        return torch.nn.functional.adaptive_avg_pool2d(pixels, 2).flatten(1)
 
 
 def one_after_the_other(work: Any, jobs: list[Any], watch: Watch) -> list[Any]:
@@ -57,10 +45,10 @@ def without_times(result: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion) -> None:
+def small(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colours) -> None:
     monkeypatch.setattr(demo, "side_by_side", one_after_the_other)
     monkeypatch.setattr(demo, "load", lambda _: tiny)
-    monkeypatch.setattr(demo, "judge", lambda _: MeanColours())
+    monkeypatch.setattr(demo, "judge", lambda _: mean_colours)
     monkeypatch.setattr(demo.presets, "ATTACK", ATTACK)
     monkeypatch.setattr(demo.presets, "PROTECTION", PROTECTION)
     monkeypatch.setattr(demo.presets, "SAMPLING", Sampling(num_inference_steps=2))

@@ -123,6 +123,15 @@ def test_positives_are_pictures_of_the_class_each_from_its_seed(one_weight) -> N
 # The loss
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.5, 2.0])
+def test_the_terms_are_weighted(tiny: StableDiffusion, patterns: ProtectionMaterial, weight: float) -> None:
+    """At the reference DPO is log 2, whatever it compares; the class's term stays."""
+    without = protection_loss(tiny, tiny, patterns, APDM(dpo_weight=0.0), generator(0))
+    loss = protection_loss(tiny, tiny, patterns, APDM(dpo_weight=weight), generator(0))
+    assert without > 0.01
+    assert_close(loss - without, torch.tensor(weight * 0.693147))
+
+
 @dataclasses.dataclass(frozen=True)
 class Call:
     model: Backbone
