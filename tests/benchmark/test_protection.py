@@ -166,16 +166,16 @@ def test_each_attack_is_on_the_model_that_it_is_called_after(
     monkeypatch.setattr(protection, "PUBLISHED", dataclasses.replace(PROTECTION, learning_rate=5e-6))
     monkeypatch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_steps=3))
     shop = shop_in(tmp_path, tiny, mean_colours)
-    attacked: dict[str, list[Tensor]] = {}
+    attacked: list[tuple[str, list[Tensor]]] = []
 
     def spy(self: Workshop, attack: DreamBooth, model: Any, name: str, *_: object) -> dict[str, Tensor]:
-        attacked[name] = [weight.detach().clone() for weight in model.weights().values()]
+        attacked.append((name, [weight.detach().clone() for weight in model.weights().values()]))
         return {}
 
     monkeypatch.setattr(Workshop, "attack", spy)
     work(shop, "dog", 0)
-    assert len(attacked) == 6  # unprotected, protected, four placebos
-    for name, weights in attacked.items():
+    assert len({name for name, _ in attacked}) == 6  # unprotected, protected, four placebos
+    for name, weights in attacked:
         kept = tiny.weights() if name == protection.UNPROTECTED else shop.cells.read(f"models/{name}")
         assert all(torch.equal(a, b) for a, b in zip(weights, (kept[n] for n in tiny.weights()), strict=True))
 
