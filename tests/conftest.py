@@ -110,6 +110,7 @@ class OneWeight(Backbone):
     def encode_prompts(self, prompts): ...
     def predict(self, noisy, t, condition): ...
     def save(self, folder): ...
+    def save_adapters(self, folder): ...
 
 
 class QuadraticAttack(Personalizer):
@@ -122,7 +123,7 @@ class QuadraticAttack(Personalizer):
     def __init__(self) -> None:
         self.seeds: list[int] = []
 
-    def attach(self, backbone: Backbone) -> Attachment:
+    def attach(self, backbone: Backbone, seed: int = 0) -> Attachment:
         backbone.network.requires_grad_(True)
         return Attachment(list(backbone.network.parameters()), backbone.weights(), lambda: None)
 

@@ -128,7 +128,8 @@ def test_prompts_reach_the_tokenizer_as_they_are(
     seen, tokenizer = [], tiny.pipeline.tokenizer
 
     class Spy:
-        model_max_length = tokenizer.model_max_length
+        def __getattr__(self, name):
+            return getattr(tokenizer, name)
 
         def __call__(self, texts, **settings):
             seen.extend(texts)

@@ -133,7 +133,7 @@ def test_gradients_are_read_where_the_personalizer_says(protected, quadratic_att
     added = nn.Parameter(torch.tensor(0.0, dtype=torch.float64))
 
     class Adding(type(quadratic_attack)):
-        def attach(self, backbone: Backbone) -> Attachment:
+        def attach(self, backbone: Backbone, seed: int = 0) -> Attachment:
             return Attachment([added], dict.fromkeys(backbone.weights(), base), lambda: None)
 
         def loss(self, backbone: Backbone, material: Material, generator: torch.Generator) -> Tensor:

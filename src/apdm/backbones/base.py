@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from apdm.backbones.attention import Group, attention_weights
 from apdm.errors import at_least
 from apdm.schedules import NoiseSchedule
 from apdm.types import Latents, Pixels, Timesteps
@@ -61,14 +63,16 @@ class Moments:
 
 @dataclass(frozen=True)
 class EncodedImages:
-    """Images under one prompt, encoded once.
+    """Images under one prompt, encoded once, which saves every VAE and text pass of a loop.
 
-    Valid as long as image encoder, text encoder and images are fixed, which DreamBooth without
-    random crops and without its text encoder guarantees; it saves every VAE and text pass of a loop.
+    `moments` hold as long as the images stay as they are, `condition` (one row) as long as the text
+    encoder does. A personalizer that changes either goes back to `pixels` or to `prompt`.
     """
 
     moments: Moments
-    condition: Condition  # one row
+    condition: Condition
+    prompt: str = ""
+    pixels: Pixels | None = None
 
     def __len__(self) -> int:
         return len(self.moments)
@@ -98,11 +102,13 @@ class Sampling:
 class Backbone(ABC):
     """One text-to-image model. Its `network` is what gets protected and attacked; the rest is frozen.
 
-    Two backbones made by `copy` share everything but the network's weights.
+    Two backbones made by `copy` share everything but the network's weights. `text` holds the tokenizers
+    and text encoders by name; a personalizer that changes them gives its backbone some of its own.
     """
 
     name: str
     network: nn.Module
+    text: Mapping[str, Any]
     schedule: NoiseSchedule
     resolution: int  # pixels a side
 
@@ -132,6 +138,10 @@ class Backbone(ABC):
     def save(self, folder: Path) -> None:
         """Writes the model in its family's standard format."""
 
+    @abstractmethod
+    def save_adapters(self, folder: Path) -> None:
+        """Writes what PEFT added to network and text encoders as `pytorch_lora_weights.safetensors`."""
+
     @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
@@ -139,6 +149,13 @@ class Backbone(ABC):
     def weights(self) -> dict[str, nn.Parameter]:
         """The network's parameters by name; equal names in every copy."""
         return dict(self.network.named_parameters())
+
+    def text_encoders(self) -> list[nn.Module]:
+        return [part for part in self.text.values() if isinstance(part, nn.Module)]
+
+    def group(self, name: Group) -> dict[str, nn.Parameter]:
+        """The network's weights that play a part in attention. Raises `InputError` where it has none."""
+        return attention_weights(self.network, name)
 
     def load_weights_from(self, other: Backbone) -> None:
         """Copies `other`'s weights into this network's own memory."""
@@ -149,7 +166,8 @@ class Backbone(ABC):
     def encode(self, pixels: Pixels, prompt: str) -> EncodedImages:
         """`pixels` under `prompt`, ready to be drawn from in a training loop."""
         with torch.no_grad():
-            return EncodedImages(self.encode_images(pixels), self.encode_prompts([prompt]).detach())
+            moments, condition = self.encode_images(pixels), self.encode_prompts([prompt])
+        return EncodedImages(moments, condition.detach(), prompt, pixels)
 
 
 def draw_noise(like: Tensor, generator: torch.Generator) -> Tensor:

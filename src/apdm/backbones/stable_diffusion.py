@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline
+from diffusers.utils.state_dict_utils import convert_state_dict_to_diffusers
 
 from apdm.backbones.base import Backbone, Condition, Moments, Sampling, batches
+from apdm.backbones.words import fold_words
 from apdm.schedules import DDPMSchedule
 from apdm.types import Latents, Pixels, Timesteps
 from apdm.watch import Watch, silent
 
+TEXT = ("tokenizer", "text_encoder")
 ENCODE_BATCH = 8  # pictures at a time through the autoencoder; bounds memory
 
 
@@ -37,6 +40,14 @@ class StableDiffusion(Backbone):
         factor = 2 ** (len(pipeline.vae.config["block_out_channels"]) - 1)
         self.resolution = pipeline.unet.config["sample_size"] * factor
 
+    @property
+    def text(self) -> Mapping[str, Any]:
+        return {name: getattr(self.pipeline, name) for name in TEXT}
+
+    @text.setter
+    def text(self, parts: Mapping[str, Any]) -> None:
+        self.pipeline.register_modules(**parts)
+
     @torch.no_grad()
     def encode_images(self, pixels: Pixels) -> Moments:
         scale = self.pipeline.vae.config["scaling_factor"]
@@ -50,7 +61,7 @@ class StableDiffusion(Backbone):
     def encode_prompts(self, prompts: Sequence[str]) -> Condition:
         tokenizer = self.pipeline.tokenizer
         tokens = tokenizer(
-            list(prompts),
+            self.pipeline.maybe_convert_prompt(list(prompts), tokenizer),  # learnt words of several tokens
             padding="max_length",
             max_length=tokenizer.model_max_length,
             truncation=True,
@@ -88,8 +99,33 @@ class StableDiffusion(Backbone):
         return StableDiffusion(pipeline, self.name)
 
     def save(self, folder: Path) -> None:
+        fold_words(self)
         self.pipeline.save_pretrained(folder)
         drop_origin(folder)
+
+    def save_adapters(self, folder: Path) -> None:
+        self.pipeline.save_lora_weights(
+            folder,
+            unet_lora_layers=adapters(self.network),
+            text_encoder_lora_layers=adapters(self.pipeline.text_encoder),
+            unet_lora_adapter_metadata=adapter_settings(self.network),
+            text_encoder_lora_adapter_metadata=adapter_settings(self.pipeline.text_encoder),
+        )
+
+
+def adapters(module: Any) -> dict[str, Any]:
+    """PEFT's weights in `module` under diffusers' names; empty where there are none."""
+    if not getattr(module, "peft_config", None):
+        return {}
+    from peft import get_peft_model_state_dict
+
+    return convert_state_dict_to_diffusers(get_peft_model_state_dict(module))
+
+
+def adapter_settings(module: Any) -> dict[str, Any] | None:
+    """Rank, alpha and the rest, without which a reader takes alpha for the rank."""
+    configs = getattr(module, "peft_config", None)
+    return configs["default"].to_dict() if configs else None
 
 
 def drop_origin(folder: Path) -> None:

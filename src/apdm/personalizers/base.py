@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from apdm.backbones.base import Backbone, EncodedImages, Sampling
+from apdm.backbones.base import Backbone, Condition, EncodedImages, Sampling
 from apdm.optimizers import adamw, finite
 from apdm.seeding import derive, generator
 from apdm.types import Pixels, Scalar
 from apdm.watch import Watch, silent
+
+
+def nothing() -> None:
+    """Undoes what was not done."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +28,14 @@ class Attachment:
 
     `effective` maps each protected weight's name to the leaf tensor that stands for it here: for a
     full fine-tuning the weight itself, for LoRA the base matrix that the factors are added to. A
-    protector reads its gradients there, whatever the attacker trains. `eject` undoes the attaching.
+    protector reads its gradients there, whatever the attacker trains. `eject` undoes the attaching;
+    `restart` puts what is trained beside the network's own weights back to where it began.
     """
 
     trainable: list[nn.Parameter]
     effective: Mapping[str, Tensor]
     eject: Callable[[], None]
+    restart: Callable[[], None] = nothing
 
 
 @dataclass(frozen=True)
@@ -44,14 +52,47 @@ class Personalizer(ABC):
     learning_rate: float
     max_train_steps: int
     max_grad_norm: float
+    placeholder_token: str | None = None
+    """The word that it adds to the model, if it adds one; prompts name the subject by it."""
 
     @abstractmethod
-    def attach(self, backbone: Backbone) -> Attachment:
-        """Makes `backbone` trainable in this personalizer's way."""
+    def attach(self, backbone: Backbone, seed: int = 0) -> Attachment:
+        """Makes `backbone` trainable in this personalizer's way; `seed`: of weights that begin at random."""
 
     @abstractmethod
     def loss(self, backbone: Backbone, material: Material, generator: torch.Generator) -> Scalar:
         """The objective on a batch drawn from `material`."""
+
+    def condition(self, backbone: Backbone, images: EncodedImages) -> Condition:
+        """The one row that `backbone` sees `images` under: as encoded, unless the text's side is changed."""
+        return images.condition
+
+    def save(self, backbone: Backbone, folder: Path) -> None:
+        """Writes what `backbone` has learnt in the form that the field shares: a whole model, or less."""
+        backbone.save(folder)
+
+
+def own_text(backbone: Backbone) -> Callable[[], None]:
+    """Gives `backbone` text encoders and tokenizers of its own; the returned call gives them back."""
+    shared = backbone.text
+    backbone.text = copy.deepcopy(dict(shared))
+
+    def give_back() -> None:
+        backbone.text = shared
+
+    return give_back
+
+
+def back_to_now(parameters: Iterable[nn.Parameter]) -> Callable[[], None]:
+    """A call that puts `parameters` back to what they are now."""
+    begun = [(parameter, parameter.detach().clone()) for parameter in parameters]
+
+    def restart() -> None:
+        with torch.no_grad():
+            for parameter, value in begun:
+                parameter.copy_(value)
+
+    return restart
 
 
 def course(
@@ -68,14 +109,15 @@ def course(
     so after n steps it is what an attack of n steps makes. `backbone` stays as it is, bit for bit.
     """
     attacked = backbone.copy()
-    attachment = personalizer.attach(attacked)
+    attachment = personalizer.attach(attacked, seed)
     optimizer = adamw(attachment.trainable, personalizer.learning_rate)
     watch("personalize", 0, max(stops), {})
     for step in range(max(stops)):
         loss = personalizer.loss(attacked, material, generator(seed, "personalize", step))
         value = finite(loss, "the attack", step + 1)
         loss.backward()
-        nn.utils.clip_grad_norm_(attachment.trainable, personalizer.max_grad_norm)
+        if personalizer.max_grad_norm > 0:
+            nn.utils.clip_grad_norm_(attachment.trainable, personalizer.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
         watch("personalize", step + 1, max(stops), {"loss": value})

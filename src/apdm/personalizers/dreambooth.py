@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
-from apdm.backbones.base import Backbone, Condition, draw_noise
-from apdm.errors import at_least, positive
+from apdm.backbones.base import Backbone, Condition, EncodedImages, draw_noise
+from apdm.errors import InputError, at_least, positive
 from apdm.losses.denoising import denoising_error
 from apdm.losses.prior import with_prior
-from apdm.personalizers.base import Attachment, Material, Personalizer
+from apdm.personalizers.augmentation import draw_latents
+from apdm.personalizers.base import Attachment, Material, Personalizer, back_to_now, nothing, own_text
 from apdm.types import Scalar
 
 
@@ -30,27 +31,44 @@ class DreamBooth(Personalizer):
     prior_loss_weight: float = 1.0
     """Weight of the class images' loss [DreamBooth, diffusers' script]."""
     max_grad_norm: float = 1.0
-    """Gradients are clipped to this norm [diffusers' script]."""
+    """Gradients are clipped to this norm; 0 clips nothing [diffusers' script]."""
+    train_text_encoder: bool = False
+    """Train the text encoders too, at the same rate [off in APDM's attack, on in Anti-DreamBooth's]."""
+    random_flip: bool = False
+    """Mirror each picture with probability 1/2 [diffusers' LoRA script; off there too]."""
+    random_crop: float = 1.0
+    """Least share of the side that a random square crop keeps; 1 crops nothing [diffusers' script crops a
+    square out of the whole photo; ours are square already]."""
 
     def __post_init__(self) -> None:
-        positive(self, "learning_rate", "max_grad_norm")
-        at_least(self, max_train_steps=1, train_batch_size=1, prior_loss_weight=0)
+        positive(self, "learning_rate", "random_crop")
+        at_least(self, max_train_steps=1, train_batch_size=1, prior_loss_weight=0, max_grad_norm=0)
+        if self.random_crop > 1:
+            raise InputError(f"random_crop is {self.random_crop}", fix="give at most 1")
 
-    def attach(self, backbone: Backbone) -> Attachment:
+    def attach(self, backbone: Backbone, seed: int = 0) -> Attachment:
         backbone.network.requires_grad_(True)
         weights = backbone.weights()
+        give_back = own_text(backbone) if self.train_text_encoder else nothing
+        encoders = backbone.text_encoders() if self.train_text_encoder else []
+        of_text = [weight for encoder in encoders for weight in encoder.requires_grad_(True).parameters()]
 
         def eject() -> None:
             backbone.network.requires_grad_(False).zero_grad()
+            give_back()
 
-        return Attachment(list(weights.values()), weights, eject)
+        return Attachment([*weights.values(), *of_text], weights, eject, back_to_now(of_text))
+
+    def condition(self, backbone: Backbone, images: EncodedImages) -> Condition:
+        return backbone.encode_prompts([images.prompt]) if self.train_text_encoder else images.condition
 
     def loss(self, backbone: Backbone, material: Material, generator: torch.Generator) -> Scalar:
         """Both means from one pass over the joined batch, noise and times independent per sample."""
         sets = [material.instance] if material.prior is None else [material.instance, material.prior]
         size = self.train_batch_size
-        clean = torch.cat([s.moments.sample(s.choose(size, generator), generator) for s in sets])
-        condition = Condition.cat([s.condition.repeat(size) for s in sets])
+        flip, crop = self.random_flip, self.random_crop
+        clean = torch.cat([draw_latents(backbone, s, size, generator, flip=flip, crop=crop) for s in sets])
+        condition = Condition.cat([self.condition(backbone, s).repeat(size) for s in sets])
         noise = draw_noise(clean, generator)
         t = backbone.schedule.sample_times(len(clean), generator)
         errors = denoising_error(backbone, clean, condition, noise, t)

@@ -131,7 +131,8 @@ def protection_loss(
     """L_protect = L_DPO + w L_ppl (eq. 15) on a batch drawn from `material`.
 
     Both members of a pair get the same noise and the same time (as the released code does), and
-    one pass carries positives, negatives and class images.
+    one pass carries positives, negatives and class images. All are seen under what the simulated attack
+    has made of their prompts; the reference too.
     """
     size = config.train_batch_size
     pairs = material.negatives.choose(size, draws)
@@ -141,8 +142,10 @@ def protection_loss(
 
     pair_noise, prior_noise = draw_noise(positive, draws), draw_noise(prior, draws)
     pair_times, prior_times = (model.schedule.sample_times(size, draws) for _ in range(2))
-    instance = material.negatives.condition.repeat(2 * size)
-    class_condition = material.prior.condition.repeat(size)
+    instance, class_condition = (
+        config.simulated.condition(model, images).detach().repeat(rows)
+        for images, rows in ((material.negatives, 2 * size), (material.prior, size))
+    )
 
     clean = torch.cat([positive, negative, prior])
     noise = torch.cat([pair_noise, pair_noise, prior_noise])

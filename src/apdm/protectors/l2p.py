@@ -53,6 +53,7 @@ class LookAhead:
         self.leak, self.restart_every = leak, restart_every
         self.model = protected.copy()
         self.attachment = personalizer.attach(self.model)
+        self.idle = [weight for weight in self.attachment.effective.values() if not weight.requires_grad]
         self.optimizer = adamw(self.attachment.trainable, personalizer.learning_rate)
         self.start = protected.copy() if restart_every > 1 else protected  # th of the last look-ahead
         self.gathered = 0
@@ -67,7 +68,7 @@ class LookAhead:
             loss.backward()
             self.optimizer.step()
             if not self.leak:
-                self.model.network.zero_grad(set_to_none=False)
+                self._clear()
             draws = generator(seed, "protection", step)
             protection += self._protect(protection_loss, draws, step + 1) / self.steps
         self.gathered += 1
@@ -75,25 +76,41 @@ class LookAhead:
 
     def follow(self) -> None:
         """Puts the simulated attack where the next look-ahead begins."""
+        now = self.protected.weights()
         if self.gathered % self.restart_every == 0:
-            self.model.load_weights_from(self.protected)
+            self.attachment.restart()
+            with torch.no_grad():
+                for name, weight in self.attachment.effective.items():
+                    weight.copy_(now[name])
             reset(self.optimizer)
         else:
-            before, now = self.start.weights(), self.protected.weights()
+            before = self.start.weights()
             with torch.no_grad():
-                for name, weight in self.model.weights().items():
+                for name, weight in self.attachment.effective.items():
                     weight += now[name] - before[name]
         if self.start is not self.protected:
             self.start.load_weights_from(self.protected)
 
     def _protect(self, protection_loss: ProtectionLoss, draws: torch.Generator, step: int) -> float:
-        """Adds the protection gradient at the looked-ahead weights as they are; returns the loss."""
+        """Adds the protection gradient at the looked-ahead weights as they are; returns the loss.
+
+        Weights that the attack leaves alone ask for a gradient here only: it costs the attack nothing.
+        """
+        for weight in self.idle:
+            weight.requires_grad_(True)
         penalty = protection_loss(self.model, draws)
         value = finite(penalty, "the protection", step)
         penalty.backward()
         self._add_gradients()
-        self.model.network.zero_grad(set_to_none=False)
+        self._clear()
+        for weight in self.idle:
+            weight.requires_grad_(False)
         return value
+
+    def _clear(self) -> None:
+        """No gradient is left, neither in the network nor in what is trained beside it."""
+        self.model.network.zero_grad(set_to_none=False)
+        self.optimizer.zero_grad(set_to_none=False)
 
     def _add_gradients(self) -> None:
         for name, weight in self.protected.weights().items():

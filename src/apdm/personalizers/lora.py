@@ -1,0 +1,77 @@
+"""DreamBooth-LoRA (Hu et al. 2022; diffusers' script): the same objective over low-rank factors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from apdm.backbones.base import Backbone
+from apdm.errors import at_least
+from apdm.personalizers.base import Attachment, back_to_now, nothing, own_text
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.seeding import generator
+
+OF_NETWORK = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")  # diffusers' script
+OF_TEXT = ("q_proj", "k_proj", "v_proj", "out_proj")  # the same
+BASE = ".base_layer"  # what PEFT inserts into the name of a weight that it adds to
+
+
+@dataclass(frozen=True)
+class LoRA(DreamBooth):
+    """W + (alpha / r) B A in every attention; W, the protected weight, stays as it is.
+
+    With `train_text_encoder` the text encoders' attention gets factors too.
+    """
+
+    learning_rate: float = 1e-4
+    """Of AdamW, constant [diffusers' recipe]."""
+    max_train_steps: int = 500
+    """Steps of the attack [diffusers' recipe]."""
+    rank: int = 4
+    """r, columns of B and rows of A [diffusers' script]."""
+    lora_alpha: float = 4.0
+    """alpha; equal to the rank it scales by 1 [diffusers' script]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, rank=1)
+
+    def attach(self, backbone: Backbone, seed: int = 0) -> Attachment:
+        give_back = own_text(backbone) if self.train_text_encoder else nothing
+        encoders = backbone.text_encoders() if self.train_text_encoder else []
+        network: Any = backbone.network.requires_grad_(False)
+        factors = self._add(network, OF_NETWORK, seed)
+        factors += [factor for encoder in encoders for factor in self._add(encoder, OF_TEXT, seed)]
+
+        def eject() -> None:
+            network.unload_lora()
+            give_back()
+
+        named = network.named_parameters()
+        effective = {name.replace(BASE, ""): weight for name, weight in named if "lora_" not in name}
+        return Attachment(factors, effective, eject, back_to_now(factors))
+
+    def save(self, backbone: Backbone, folder: Path) -> None:
+        """The factors alone, as `pytorch_lora_weights.safetensors`."""
+        backbone.save_adapters(folder)
+
+    def _add(self, module: Any, names: tuple[str, ...], seed: int) -> list[nn.Parameter]:
+        """Adds factors to the layers of `module` that end in one of `names`: A normal with deviation 1 / r,
+        drawn from `seed`, B zero."""
+        from peft import LoraConfig, inject_adapter_in_model  # takes a second to import
+
+        inject_adapter_in_model(
+            LoraConfig(r=self.rank, lora_alpha=self.lora_alpha, target_modules=list(names)),  # pyright: ignore[reportArgumentType]
+            module,
+        )
+        factors = [(name, weight) for name, weight in module.named_parameters() if "lora_" in name]
+        for name, weight in factors:
+            if "lora_A" in name:
+                draws = generator(seed, "lora", name)
+                with torch.no_grad():
+                    weight.copy_(torch.randn(weight.shape, generator=draws) / self.rank)
+        return [weight for _, weight in factors]

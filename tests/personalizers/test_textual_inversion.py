@@ -1,0 +1,79 @@
+"""Textual Inversion: the new rows move and nothing else, bit by bit."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+from apdm.backbones.base import Sampling
+from apdm.errors import InputError
+from apdm.personalizers.base import Material, personalize
+from apdm.personalizers.textual_inversion import TextualInversion
+from apdm.seeding import generator
+
+PROMPT = "a photo of <new1> dog"
+ATTACK = TextualInversion(learning_rate=1e-1, max_train_steps=5, initializer_token="cat", num_vectors=2)
+
+
+@pytest.fixture
+def attacked(tiny):
+    pixels = torch.rand(2, 3, 16, 16, generator=generator(1)) * 2 - 1
+    return personalize(tiny, ATTACK, Material(tiny.encode(pixels, PROMPT), None), 0)
+
+
+def test_the_defaults_are_diffusers_recipe() -> None:
+    attack = TextualInversion()
+    assert (attack.learning_rate, attack.max_train_steps, attack.train_batch_size) == (2e-3, 3000, 4)
+    assert (attack.max_grad_norm, attack.num_vectors) == (0.0, 1)
+
+
+def test_only_the_new_rows_move(tiny, attacked) -> None:
+    network, encoder = tiny.network.state_dict(), copy.deepcopy(tiny.pipeline.text_encoder.state_dict())
+    assert all(torch.equal(weight, network[name]) for name, weight in attacked.network.state_dict().items())
+    table = attacked.pipeline.text_encoder.get_input_embeddings()
+    old = tiny.pipeline.text_encoder.get_input_embeddings().weight
+    assert torch.equal(table.weight[: len(old)], old)
+    begun = old[tiny.pipeline.tokenizer("cat", add_special_tokens=False).input_ids[0]]
+    assert table.rows.shape == (2, old.shape[1])
+    assert all((row - begun).abs().min() > 0 for row in table.rows)
+    theirs = attacked.pipeline.text_encoder.state_dict()
+    left = {name for name in encoder if "token_embedding" not in name}
+    assert all(torch.equal(encoder[name], theirs[name]) for name in left)
+
+
+def test_the_prompt_holds_every_row(attacked) -> None:
+    tokens = attacked.pipeline.tokenizer.tokenize(
+        attacked.pipeline.maybe_convert_prompt(PROMPT, attacked.pipeline.tokenizer)
+    )
+    assert tokens == ["a</w>", "photo</w>", "of</w>", "<new1>", "<new1>_1", "dog</w>"]
+
+
+def test_a_word_that_is_known_is_refused(tiny) -> None:
+    attack = TextualInversion(placeholder_token="s")
+    with pytest.raises(InputError, match="knows the word 's' already: take another"):
+        attack.attach(tiny.copy())
+
+
+def test_plain_diffusers_loads_it(tiny, attacked, tmp_path: Path) -> None:
+    ATTACK.save(attacked, tmp_path / "word")
+    stored = load_file(tmp_path / "word" / "learned_embeds.safetensors")
+    assert {name: tuple(rows.shape) for name, rows in stored.items()} == {"<new1>": (2, 32)}
+    tiny.save(tmp_path / "base")
+    plain = StableDiffusionPipeline.from_pretrained(tmp_path / "base", safety_checker=None)
+    plain.set_progress_bar_config(disable=True)
+    plain.load_textual_inversion(tmp_path / "word" / "learned_embeds.safetensors")
+    loaded = plain(
+        PROMPT,
+        num_inference_steps=3,
+        guidance_scale=3.0,
+        output_type="pt",
+        generator=torch.Generator().manual_seed(5),
+    ).images
+    ours = attacked.generate([PROMPT], [5], Sampling(num_inference_steps=3, guidance_scale=3.0))
+    assert_close(loaded, (ours + 1) / 2, rtol=0, atol=1e-4)
