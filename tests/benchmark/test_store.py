@@ -23,7 +23,7 @@ def test_the_folder_loads_in_plain_diffusers(tiny: StableDiffusion, tmp_path: Pa
 
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "log.jsonl").write_text("{}\n")
-    save_model(tiny, tmp_path / "out", "card", {"seed": 0})
+    save_model(tiny.save, tmp_path / "out", "card", {"seed": 0})
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "out")
     assert pipeline.unet.config["sample_size"] == 8
     assert json.loads((tmp_path / "out" / "apdm.json").read_text()) == {"seed": 0}
@@ -38,7 +38,7 @@ def test_a_failed_save_leaves_no_model(tiny: StableDiffusion, tmp_path: Path) ->
             raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space"):
-        save_model(Broken(), tmp_path / "out", "card", {})  # pyright: ignore[reportArgumentType]
+        save_model(Broken().save, tmp_path / "out", "card", {})  # pyright: ignore[reportArgumentType]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from apdm.cli.arguments import preset, read
+from apdm.cli.arguments import choice, read
 from apdm.errors import InputError
 
 
@@ -47,14 +47,21 @@ def test_a_complaint_is_one_line_without_frames(arguments: list[str], said: str)
     assert "options Unrecognized" not in str(caught.value)
 
 
-def test_a_preset_is_found_wherever_it_stands() -> None:
+def test_a_choice_is_found_wherever_it_stands() -> None:
     names = ("published", "toybox")
-    assert preset(["model", "--preset", "toybox"], names, "published") == "toybox"
-    assert preset(["--preset=toybox", "model"], names, "published") == "toybox"
-    assert preset(["model"], names, "published") == "published"
+    assert choice(["model", "--preset", "toybox"], "preset", names, "published") == "toybox"
+    assert choice(["--preset=toybox", "model"], "preset", names, "published") == "toybox"
+    assert choice(["model"], "preset", names, "published") == "published"
 
 
-@pytest.mark.parametrize("arguments", [["--preset", "other"], ["--preset"]])
-def test_an_unknown_preset_names_the_known(arguments: list[str]) -> None:
-    with pytest.raises(InputError, match="published, toybox"):
-        preset(arguments, ("published", "toybox"), "published")
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--preset", "other"], "published, toybox"),
+        (["--preset"], "published"),
+        (["--preset=toybx"], "mean 'toybox'"),
+    ],
+)
+def test_an_unknown_choice_names_the_known_or_the_nearest(arguments: list[str], hint: str) -> None:
+    with pytest.raises(InputError, match=hint):
+        choice(arguments, "preset", ("published", "toybox"), "published")

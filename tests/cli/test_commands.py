@@ -186,6 +186,27 @@ def test_the_class_images_of_an_attack_come_from_the_model_that_is_named(
     assert found["own"] == found["same"] != found["other"]
 
 
+@pytest.mark.parametrize(
+    ("method", "made"),
+    [
+        ("lora", "pytorch_lora_weights.safetensors"),
+        ("textual-inversion", "learned_embeds.safetensors"),
+        ("custom-diffusion", "model_index.json"),
+    ],
+)
+def test_every_attack_leaves_what_its_field_shares(
+    model: Path, photos: Path, tmp_path: Path, method: str, made: str
+) -> None:
+    quick = ("--num_class_images", "2", "--num_inference_steps", "2", "--max_train_steps", "1")
+    subject = ("--subject", photos, "--class_noun", "dog")
+    run("personalize", model, "--method", method, *subject, *quick, "--output_dir", tmp_path / "out")
+    assert (tmp_path / "out" / made).is_file()
+    assert (tmp_path / "out" / "unet").exists() == (made == "model_index.json")
+    settings = json.loads((tmp_path / "out" / "apdm.json").read_text())
+    assert settings["subject"]["identifier"] == ("sks" if method == "lora" else "<new1>")
+    assert f"tags: [apdm, attacked, {method}]" in (tmp_path / "out" / "README.md").read_text()
+
+
 def test_a_report_needs_a_control(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rest = ("--subject", photos, "--class_noun", "dog", "--output_dir", tmp_path / "report")
     assert "needs --control" in refused(capsys, "evaluate", "--generated", photos, *rest)
@@ -244,6 +265,11 @@ def test_another_resolution_than_the_models_own(model: Path, photos: Path, tmp_p
         (
             ("personalize", "MODEL", "SUBJECT", "--class_model", "toybox", "--no-with_prior_preservation"),
             "--class_model has nothing to draw",
+        ),
+        (("personalize", "MODEL", "SUBJECT", "--method", "dreamboth"), "did you mean 'dreambooth'?"),
+        (
+            ("personalize", "MODEL", "SUBJECT", "--method", "textual-inversion", "--identifier", "sks"),
+            "the prompt lacks the new word '<new1>': give --identifier '<new1>'",
         ),
         (("generate", "MODEL", "--prompt", "x", "--prompts_file", "y"), "both --prompt and --prompts_file"),
         (("evaluate", "SUBJECT", "--generated", "PHOTOS", "--resolution", "0"), "resolution is 0: give 1"),

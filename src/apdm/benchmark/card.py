@@ -40,7 +40,7 @@ def protected_card(base_model: str, class_noun: str, photos: int, settings: Mapp
     )
 
 
-def personalised_card(base_model: str, instance_prompt: str, settings: Mapping[str, Any]) -> str:
+def personalised_card(base_model: str, method: str, instance_prompt: str, settings: Mapping[str, Any]) -> str:
     """For a model made by `apdm personalize`."""
     return "\n".join(
         [
@@ -48,12 +48,12 @@ def personalised_card(base_model: str, instance_prompt: str, settings: Mapping[s
             f"base_model: {base_model}",
             "library_name: diffusers",
             "pipeline_tag: text-to-image",
-            "tags: [apdm, attacked, dreambooth]",
+            f"tags: [apdm, attacked, {method}]",
             "---",
             "",
             f"# {base_model}, personalised",
             "",
-            f'DreamBooth on "{instance_prompt}", made to measure how well the base model resists.',
+            f'{method} on "{instance_prompt}", made to measure how well the base model resists.',
             "",
             "## Settings",
             *settings_lines(settings),

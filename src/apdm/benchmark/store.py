@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from apdm.backbones.base import Backbone
-
 CONFIG_FILE = "apdm.json"
 PACKAGES = ("apdm", "torch", "diffusers", "transformers", "numpy")
 
 
-def save_model(backbone: Backbone, folder: Path, card: str, config: Mapping[str, Any]) -> None:
-    """Writes model, card and config into `folder`; a stop in between leaves no half model there.
+def save_model(save: Callable[[Path], None], folder: Path, card: str, config: Mapping[str, Any]) -> None:
+    """Writes what `save` writes, card and config into `folder`; a stop in between leaves no half model there.
 
     All is written beside and then moved, the index by which diffusers knows a model last.
     """
     beside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     try:
-        backbone.save(beside)
+        save(beside)
         (beside / "README.md").write_text(card)
         write_config(config, beside)
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,8 @@ import contextlib
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import tyro
@@ -38,16 +39,19 @@ def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, defau
         raise InputError(_one_line(said.getvalue()), fix=f"see 'apdm {verb} --help'") from None
 
 
-def preset(arguments: Sequence[str], names: Sequence[str], default: str) -> str:
-    """The value of `--preset`, needed before the other flags because it is their default."""
+def choice(arguments: Sequence[str], name: str, known: Collection[str], default: str) -> str:
+    """The value of `--name`, needed before the other flags because they or their defaults hang on it.
+    Raises `InputError`, with the nearest, for one that is not `known`."""
+    value = default
     for place, argument in enumerate(arguments):
-        flag, _, value = argument.partition("=")
-        if flag == "--preset":
-            value = value or (arguments[place + 1] if place + 1 < len(arguments) else "")
-            if value not in names:
-                raise InputError(f"there is no preset '{value}'", fix=f"use one of {', '.join(names)}")
-            return value
-    return default
+        flag, _, given = argument.partition("=")
+        if flag == f"--{name}":
+            value = given or (arguments[place + 1] if place + 1 < len(arguments) else "")
+    if value not in known:
+        near = get_close_matches(value, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(known)}"
+        raise InputError(f"there is no {name} '{value}'", fix=hint)
+    return value
 
 
 def _one_line(boxed: str) -> str:

@@ -1,11 +1,12 @@
-"""`apdm personalize`: the attack. Teaches a model a subject by DreamBooth."""
+"""`apdm personalize`: the attack. Teaches a model a subject."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 import tyro
 
@@ -13,12 +14,12 @@ from apdm.backbones.base import Backbone, Sampling
 from apdm.backbones.load import load, locate
 from apdm.benchmark.card import personalised_card
 from apdm.benchmark.store import plain, save_model
-from apdm.cli.arguments import preset, read
+from apdm.cli.arguments import choice, read
 from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opened, public_name, side
 from apdm.cli.progress import progress
 from apdm.errors import InputError, at_least
-from apdm.personalizers.base import Material, class_images, personalize
-from apdm.personalizers.dreambooth import DreamBooth
+from apdm.personalizers import PERSONALIZERS
+from apdm.personalizers.base import Material, Personalizer, class_images, personalize
 from apdm.pixels import resize
 from apdm.subject import Subject
 from apdm.toybox import presets
@@ -29,21 +30,26 @@ EXAMPLE = (
     "apdm personalize toybox --preset toybox --subject runs/dog --class_noun dog --output_dir runs/attacked"
 )
 PRESETS = {
-    "published": (DreamBooth(), Sampling(), 200),
-    "toybox": (presets.ATTACK, presets.SAMPLING, presets.PROTECTION.num_class_images),
+    "published": ({name: kind() for name, kind in PERSONALIZERS.items()}, Sampling(), 200),
+    "toybox": (presets.ATTACKS, presets.SAMPLING, presets.PROTECTION.num_class_images),
 }
+METHOD = "dreambooth"
+A = TypeVar("A", bound=Personalizer)
 
 
 @dataclass(frozen=True)
-class Personalize:
-    """Attack a model: teach it a subject by DreamBooth, from the photos of its attack set. Writes a
-    diffusers folder."""
+class Personalize(Generic[A]):
+    """Attack a model: teach it a subject from the photos of its attack set. Writes what the field shares of
+    it: a diffusers folder, LoRA's factors or the learnt word."""
 
     model: tyro.conf.Positional[str]
     """Diffusers folder, hub id, or "toybox"."""
     subject: Annotated[SubjectOptions, tyro.conf.arg(name="")]
     output_dir: Path
-    """Where the attacked model goes; must be new or empty."""
+    """Where the result goes; must be new or empty."""
+    attack: Annotated[A, tyro.conf.arg(name="")]
+    method: str = METHOD
+    """dreambooth, lora, custom-diffusion or textual-inversion; the last flags here are the chosen one's."""
     preset: str = "published"
     """Defaults of what follows: "published" (for Stable Diffusion) or "toybox"."""
     with_prior_preservation: bool = True
@@ -58,43 +64,54 @@ class Personalize:
     """cpu, cuda, cuda:1, mps."""
     seed: int = 0
     """Of every draw."""
-    dreambooth: Annotated[DreamBooth, tyro.conf.arg(name="")] = DreamBooth()
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
 
 
 def main(arguments: Sequence[str]) -> None:
-    chosen = preset(arguments, tuple(PRESETS), "published")
-    attack, sampling, count = PRESETS[chosen]
+    method = choice(arguments, "method", PERSONALIZERS, METHOD)
+    chosen = choice(arguments, "preset", PRESETS, "published")
+    attacks, sampling, count = PRESETS[chosen]
+    attack = attacks[method]
     defaults = Personalize(
         MISSING,
-        ASKED,
+        replace(ASKED, identifier=attack.placeholder_token or ASKED.identifier),
         MISSING,
+        attack,
+        method=method,
         preset=chosen,
         num_class_images=count,
-        dreambooth=attack,
         sampling=sampling,
     )
-    wanted = read(Personalize, "personalize", arguments, EXAMPLE, defaults)
+    wanted = read(Personalize[PERSONALIZERS[method]], "personalize", arguments, EXAMPLE, defaults)
+    _check(wanted)
+    backbone, subject, folder = opened(wanted)
+    attacked = _attacked(wanted, backbone, subject, folder)
+    card = personalised_card(public_name(wanted.model), method, subject.instance_prompt, plain(wanted.attack))
+    save_model(partial(wanted.attack.save, attacked), folder, card, plain(_published(wanted)))
+    print(f"attacked model in {folder}")
+
+
+def _check(wanted: Personalize[Personalizer]) -> None:
     at_least(wanted, num_class_images=1)
     if wanted.class_model and not wanted.with_prior_preservation:
         raise InputError("--class_model has nothing to draw", fix="leave out --no-with_prior_preservation")
     if wanted.class_model:
         locate(wanted.class_model)
-    backbone, subject, folder = opened(wanted)
-    attacked = _attacked(wanted, backbone, subject, folder)
-    card = personalised_card(public_name(wanted.model), subject.instance_prompt, plain(wanted.dreambooth))
-    save_model(attacked, folder, card, plain(_published(wanted)))
-    print(f"attacked model in {folder}")
+    word, prompt = wanted.attack.placeholder_token, wanted.subject.instance_prompt
+    if word and word not in (wanted.subject.identifier if prompt is None else prompt).split():
+        raise InputError(f"the prompt lacks the new word '{word}'", fix=f"give --identifier '{word}'")
 
 
-def _published(wanted: Personalize) -> Personalize:
+def _published(wanted: Personalize[Personalizer]) -> Personalize[Personalizer]:
     """The settings without a word on where they were used."""
     subject, model = wanted.subject.anonymous(), public_name(wanted.model)
     maker = public_name(wanted.class_model) if wanted.class_model else None
     return replace(wanted, subject=subject, model=model, class_model=maker, output_dir=NOT_RECORDED)
 
 
-def _attacked(wanted: Personalize, backbone: Backbone, subject: Subject, folder: Path) -> Backbone:
+def _attacked(
+    wanted: Personalize[Personalizer], backbone: Backbone, subject: Subject, folder: Path
+) -> Backbone:
     size = side(wanted.resolution, backbone)
     photos = subject.pixels("attack", size)
     instance = backbone.encode(photos, subject.instance_prompt)
@@ -110,4 +127,4 @@ def _attacked(wanted: Personalize, backbone: Backbone, subject: Subject, folder:
                 titled(watch, "class images"),
             )
             prior = backbone.encode(resize(pictures, size), subject.class_prompt)
-        return personalize(backbone, wanted.dreambooth, Material(instance, prior), wanted.seed, watch)
+        return personalize(backbone, wanted.attack, Material(instance, prior), wanted.seed, watch)

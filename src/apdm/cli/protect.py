@@ -12,7 +12,7 @@ import tyro
 from apdm.backbones.base import Backbone, Sampling
 from apdm.benchmark.card import protected_card
 from apdm.benchmark.store import plain, save_model
-from apdm.cli.arguments import preset, read
+from apdm.cli.arguments import choice, read
 from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opened, public_name, side
 from apdm.cli.progress import progress
 from apdm.personalizers.base import class_images
@@ -55,7 +55,7 @@ class Protect:
 
 
 def main(arguments: Sequence[str]) -> None:
-    chosen = preset(arguments, tuple(PRESETS), "published")
+    chosen = choice(arguments, "preset", PRESETS, "published")
     protection, sampling = PRESETS[chosen]
     defaults = Protect(MISSING, ASKED, MISSING, preset=chosen, protection=protection, sampling=sampling)
     wanted = read(Protect, "protect", arguments, EXAMPLE, defaults)
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
     card = protected_card(
         public_name(wanted.model), subject.class_noun, len(subject.protect), plain(wanted.protection)
     )
-    save_model(protected, folder, card, plain(_published(wanted)))
+    save_model(protected.save, folder, card, plain(_published(wanted)))
     print(f"protected model in {folder}")
 
 
