@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from apdm.errors import at_least
+from apdm.errors import InputError, at_least
 from apdm.schedules import NoiseSchedule
 from apdm.types import Latents, Pixels, Timesteps
 from apdm.watch import Watch, silent
@@ -69,6 +70,7 @@ class EncodedImages:
 
     moments: Moments
     condition: Condition  # one row
+    prompt: str = ""
 
     def __len__(self) -> int:
         return len(self.moments)
@@ -132,6 +134,11 @@ class Backbone(ABC):
     def save(self, folder: Path) -> None:
         """Writes the model in its family's standard format."""
 
+    def word_features(self, prompts: Sequence[str]) -> list[Float[Tensor, "tokens width"]]:
+        """What cross-attention makes keys and values of: for each prompt a row a token, the start first,
+        the end last, padding left out. Without gradient. Raises `InputError` where no family's file says."""
+        raise InputError(f"what {self.name} makes of words is not known", fix="take another method")
+
     @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
@@ -149,7 +156,7 @@ class Backbone(ABC):
     def encode(self, pixels: Pixels, prompt: str) -> EncodedImages:
         """`pixels` under `prompt`, ready to be drawn from in a training loop."""
         with torch.no_grad():
-            return EncodedImages(self.encode_images(pixels), self.encode_prompts([prompt]).detach())
+            return EncodedImages(self.encode_images(pixels), self.encode_prompts([prompt]).detach(), prompt)
 
 
 def draw_noise(like: Tensor, generator: torch.Generator) -> Tensor:
