@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from apdm.cli.arguments import preset, read
+from apdm.cli.arguments import beforehand, preset, read
 from apdm.errors import InputError
 
 
@@ -58,3 +58,11 @@ def test_a_preset_is_found_wherever_it_stands() -> None:
 def test_an_unknown_preset_names_the_known(arguments: list[str]) -> None:
     with pytest.raises(InputError, match="published, toybox"):
         preset(arguments, ("published", "toybox"), "published")
+
+
+def test_a_flag_that_is_needed_beforehand_offers_the_nearest() -> None:
+    known = ("apdm", "ascent")
+    assert beforehand(["model", "--method=ascent"], "method", known, "apdm") == "ascent"
+    assert beforehand(["model"], "method", known, "apdm") == "apdm"
+    with pytest.raises(InputError, match="there is no method 'asent': did you mean 'ascent'"):
+        beforehand(["--method", "asent"], "method", known, "apdm")

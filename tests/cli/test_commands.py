@@ -167,6 +167,22 @@ def test_protect_attack_generate_evaluate(
     assert json.loads((again / "result.json").read_text())["toy"]
 
 
+def test_the_flags_of_protect_are_those_of_its_method(
+    model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest = ("--subject", photos, "--class_noun", "dog", "--num_inference_steps", "1", "--method", "imma")
+    settings = ("--max_train_steps", "1", "--simulated.learning_rate", "1e-3")
+    assert "--outer_steps" in refused(
+        capsys, "protect", model, *rest, "--outer_steps", "1", "--output_dir", "x"
+    )
+    assert "did you mean 'imma'" in refused(capsys, "protect", model, "--method", "imma2")
+    run("protect", model, *rest, *settings, "--output_dir", tmp_path / "immune")
+    written = json.loads((tmp_path / "immune" / "apdm.json").read_text())
+    assert (written["method"], written["protection"]["kind"]) == ("imma", "IMMA")
+    assert written["protection"]["simulated"]["learning_rate"] == 1e-3
+    assert "IMMA (ECCV 2024)" in (tmp_path / "immune" / "README.md").read_text()
+
+
 def test_the_class_images_of_an_attack_come_from_the_model_that_is_named(
     model: Path, photos: Path, tmp_path: Path, tiny: StableDiffusion
 ) -> None:

@@ -181,6 +181,20 @@ def test_any_adaptation_will_do(tiny: StableDiffusion, material: Material) -> No
     assert changed == set(attention_weights(tiny.network, "attention"))
 
 
+def test_a_descent_beside_the_network_leaves_the_ascent_nothing(
+    tiny: StableDiffusion, material: Material, steps: list[Step]
+) -> None:
+    immunize(tiny, material, dataclasses.replace(UNCLIPPED, simulated=Beside()), 0)
+    model = tiny.copy()
+    attention = list(attention_weights(model.network.requires_grad_(True), "attention").values())
+    for number in (1, 3):
+        loss = ATTACK.loss(model, material, generator(0, "imma", number))
+        for found, gradient in zip(
+            steps[number].gradients, torch.autograd.grad(loss, attention), strict=True
+        ):
+            torch.testing.assert_close(found, -gradient)
+
+
 # What it does
 
 

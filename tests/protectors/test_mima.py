@@ -165,6 +165,31 @@ def test_steps_alternate_between_the_rest_and_cross_attention(tiny, concepts, mo
     assert [len(weights) for weights in made] == [len(tiny.weights()) - keys_values, crossing]
 
 
+def test_no_step_sees_the_gradients_of_another(tiny: StableDiffusion, concepts, monkeypatch) -> None:
+    """Where nothing moves, every step's gradients are those of its own loss at the same weights."""
+    seen: list[list[torch.Tensor]] = []
+
+    class Still(torch.optim.SGD):
+        def step(self, closure=None) -> None:
+            seen.append([weight.grad.clone() for weight in self.param_groups[0]["params"]])
+
+    monkeypatch.setattr(mima, "adamw", lambda weights, rate: Still(weights, lr=rate))
+    still = dataclasses.replace(QUICK.simulated, learning_rate=1e-9)
+    immunize(tiny, concepts, dataclasses.replace(QUICK, max_train_steps=3, simulated=still), 0)
+
+    model = tiny.copy()
+    model.network.requires_grad_(True)
+    keys_values, crossing = (attention_weights(model.network, g) for g in ("cross_kv", "cross_attention"))
+    rest = [weight for name, weight in model.weights().items() if name not in keys_values]
+    ascent, adaptation = ([generator(0, "mima", step, n) for n in range(2)] for step in (1, 2))
+    losses = [
+        mima.merged_ascent_loss(model, concepts, QUICK, ascent),
+        sum(still.loss(model, it, draw) for it, draw in zip(concepts, adaptation, strict=True)) / 2,
+    ]
+    for found, loss, weights in zip(seen[1:], losses, (list(crossing.values()), rest), strict=True):
+        assert_close(found, list(torch.autograd.grad(loss, weights)), rtol=1e-3, atol=1e-6)
+
+
 def test_only_cross_attention_is_kept_and_all_of_it(tiny: StableDiffusion, concepts) -> None:
     immune = immunize(tiny, concepts, QUICK, 0)
     changed = {n for n, w in immune.weights().items() if not torch.equal(w, tiny.weights()[n])}

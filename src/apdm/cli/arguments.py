@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from apdm.errors import InputError
+from apdm.errors import InputError, unknown
 
 T = TypeVar("T")
 
@@ -39,13 +39,19 @@ def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, defau
 
 
 def preset(arguments: Sequence[str], names: Sequence[str], default: str) -> str:
-    """The value of `--preset`, needed before the other flags because it is their default."""
+    """The value of `--preset`."""
+    return beforehand(arguments, "preset", names, default)
+
+
+def beforehand(arguments: Sequence[str], name: str, known: Sequence[str], default: str) -> str:
+    """The value of flag `name`, one of `known`; needed before the other flags because it says what they
+    are or what their defaults are. Raises `InputError`."""
     for place, argument in enumerate(arguments):
         flag, _, value = argument.partition("=")
-        if flag == "--preset":
+        if flag == f"--{name}":
             value = value or (arguments[place + 1] if place + 1 < len(arguments) else "")
-            if value not in names:
-                raise InputError(f"there is no preset '{value}'", fix=f"use one of {', '.join(names)}")
+            if value not in known:
+                raise unknown(name, value, known)
             return value
     return default
 
