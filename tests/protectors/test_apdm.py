@@ -204,6 +204,7 @@ def test_unpaired_positives_are_class_images_at_draws_of_their_own(
     assert without.clean[positive].min() >= 30  # class images; the paired positives are 20 to 22
     for drawn in (without.noise, without.t, reference.noise, reference.t):
         assert not any(torch.equal(drawn[row], drawn[row + 3]) for row in range(3))
+    assert without.noise[positive].std() == pytest.approx(1, abs=0.1)
     assert torch.equal(without.text, with_pairs.text)
     assert torch.equal(without.clean[rest], with_pairs.clean[rest])
     for mine, other in zip(without.part(rest), with_pairs.part(rest), strict=True):
