@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from apdm.cli.arguments import beforehand, preset, read
+from apdm.cli.arguments import choice, read
 from apdm.errors import InputError
 
 
@@ -49,20 +49,20 @@ def test_a_complaint_is_one_line_without_frames(arguments: list[str], said: str)
 
 def test_a_preset_is_found_wherever_it_stands() -> None:
     names = ("published", "toybox")
-    assert preset(["model", "--preset", "toybox"], names, "published") == "toybox"
-    assert preset(["--preset=toybox", "model"], names, "published") == "toybox"
-    assert preset(["model"], names, "published") == "published"
+    assert choice(["model", "--preset", "toybox"], "preset", names, "published") == "toybox"
+    assert choice(["--preset=toybox", "model"], "preset", names, "published") == "toybox"
+    assert choice(["model"], "preset", names, "published") == "published"
 
 
 @pytest.mark.parametrize("arguments", [["--preset", "other"], ["--preset"]])
 def test_an_unknown_preset_names_the_known(arguments: list[str]) -> None:
     with pytest.raises(InputError, match="published, toybox"):
-        preset(arguments, ("published", "toybox"), "published")
+        choice(arguments, "preset", ("published", "toybox"), "published")
 
 
 def test_a_flag_that_is_needed_beforehand_offers_the_nearest() -> None:
     known = ("apdm", "ascent")
-    assert beforehand(["model", "--method=ascent"], "method", known, "apdm") == "ascent"
-    assert beforehand(["model"], "method", known, "apdm") == "apdm"
+    assert choice(["model", "--method=ascent"], "method", known, "apdm") == "ascent"
+    assert choice(["model"], "method", known, "apdm") == "apdm"
     with pytest.raises(InputError, match="there is no method 'asent': did you mean 'ascent'"):
-        beforehand(["--method", "asent"], "method", known, "apdm")
+        choice(["--method", "asent"], "method", known, "apdm")

@@ -57,6 +57,11 @@ def test_attention_is_every_projection_of_self_and_cross_attention(tiny: StableD
         assert weight is tiny.weights()[name]
 
 
+def test_a_network_without_attention_is_refused(one_weight) -> None:
+    with pytest.raises(InputError, match="has no attention: take another method"):
+        immunize(one_weight(), None, QUICK, 0)  # pyright: ignore[reportArgumentType]
+
+
 def test_only_attention_is_kept_and_all_of_it(tiny: StableDiffusion, material: Material) -> None:
     immune = immunize(tiny, material, QUICK, 0)
     changed = {n for n, w in immune.weights().items() if not torch.equal(w, tiny.weights()[n])}

@@ -6,7 +6,7 @@ import contextlib
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 import tyro
@@ -38,22 +38,17 @@ def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, defau
         raise InputError(_one_line(said.getvalue()), fix=f"see 'apdm {verb} --help'") from None
 
 
-def preset(arguments: Sequence[str], names: Sequence[str], default: str) -> str:
-    """The value of `--preset`."""
-    return beforehand(arguments, "preset", names, default)
-
-
-def beforehand(arguments: Sequence[str], name: str, known: Sequence[str], default: str) -> str:
-    """The value of flag `name`, one of `known`; needed before the other flags because it says what they
-    are or what their defaults are. Raises `InputError`."""
+def choice(arguments: Sequence[str], name: str, known: Collection[str], default: str) -> str:
+    """The value of `--name`, needed before the other flags because they or their defaults hang on it.
+    Raises `InputError`, with the nearest, for one that is not `known`."""
+    value = default
     for place, argument in enumerate(arguments):
-        flag, _, value = argument.partition("=")
+        flag, _, given = argument.partition("=")
         if flag == f"--{name}":
-            value = value or (arguments[place + 1] if place + 1 < len(arguments) else "")
-            if value not in known:
-                raise unknown(name, value, known)
-            return value
-    return default
+            value = given or (arguments[place + 1] if place + 1 < len(arguments) else "")
+    if value not in known:
+        raise unknown(name, value, known)
+    return value
 
 
 def _one_line(boxed: str) -> str:

@@ -13,7 +13,7 @@ from apdm.backbones.base import Sampling
 from apdm.backbones.load import load, locate
 from apdm.benchmark.record import LOG_FILE
 from apdm.benchmark.store import plain, write_config
-from apdm.cli.arguments import preset, read
+from apdm.cli.arguments import choice, read
 from apdm.cli.options import MISSING, NOT_RECORDED, new_folder, public_name
 from apdm.cli.progress import progress
 from apdm.errors import InputError, at_least
@@ -55,7 +55,7 @@ class Generate:
 
 
 def main(arguments: Sequence[str]) -> None:
-    chosen = preset(arguments, tuple(PRESETS), "published")
+    chosen = choice(arguments, "preset", PRESETS, "published")
     defaults = Generate(MISSING, MISSING, preset=chosen, sampling=PRESETS[chosen])
     wanted = read(Generate, "generate", arguments, EXAMPLE, defaults)
     if wanted.prompts_file and wanted.prompt:

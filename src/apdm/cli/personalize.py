@@ -13,7 +13,7 @@ from apdm.backbones.base import Backbone, Sampling
 from apdm.backbones.load import load, locate
 from apdm.benchmark.card import personalised_card
 from apdm.benchmark.store import plain, save_model
-from apdm.cli.arguments import preset, read
+from apdm.cli.arguments import choice, read
 from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opened, public_name, side
 from apdm.cli.progress import progress
 from apdm.errors import InputError, at_least
@@ -63,7 +63,7 @@ class Personalize:
 
 
 def main(arguments: Sequence[str]) -> None:
-    chosen = preset(arguments, tuple(PRESETS), "published")
+    chosen = choice(arguments, "preset", PRESETS, "published")
     attack, sampling, count = PRESETS[chosen]
     defaults = Personalize(
         MISSING,

@@ -12,7 +12,7 @@ import tyro
 from apdm.backbones.base import Backbone, Sampling
 from apdm.benchmark.card import protected_card
 from apdm.benchmark.store import plain, save_model
-from apdm.cli.arguments import beforehand, preset, read
+from apdm.cli.arguments import choice, read
 from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opened, public_name, side
 from apdm.cli.progress import progress
 from apdm.personalizers.base import class_images
@@ -61,8 +61,8 @@ class Protect(Generic[S]):
 
 
 def main(arguments: Sequence[str]) -> None:
-    method = beforehand(arguments, "method", tuple(PROTECTORS), "apdm")
-    chosen = preset(arguments, tuple(PRESETS), "published")
+    method = choice(arguments, "method", PROTECTORS, "apdm")
+    chosen = choice(arguments, "preset", PRESETS, "published")
     settings, sampling = PRESETS[chosen]
     of_method = settings[method]
     defaults = Protect(MISSING, ASKED, MISSING, of_method, method=method, preset=chosen, sampling=sampling)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from apdm.backbones.base import Backbone
-from apdm.errors import at_least, positive
+from apdm.errors import InputError, at_least, positive
 from apdm.optimizers import adamw, finite
 from apdm.personalizers.base import Material, Personalizer
 from apdm.personalizers.dreambooth import DreamBooth
@@ -92,14 +92,17 @@ Group = Literal["attention", "cross_attention", "cross_kv"]
 
 def attention_weights(network: nn.Module, group: Group) -> dict[str, nn.Parameter]:
     """The projections of a diffusers network's attentions by name: all of them, those from picture to
-    text, or the latter's keys and values only."""
+    text, or the latter's keys and values only. Raises `InputError` where there are none."""
     from diffusers.models.attention_processor import Attention  # its import takes seconds
 
     parts = ("to_k", "to_v") if group == "cross_kv" else ("to_q", "to_k", "to_v", "to_out")
-    return {
+    found = {
         f"{place}.{part}.{name}": weight
         for place, module in network.named_modules()
         if isinstance(module, Attention) and (group == "attention" or module.is_cross_attention)
         for part in parts
         for name, weight in getattr(module, part).named_parameters()
     }
+    if not found:
+        raise InputError(f"the model's network has no {group.replace('_', ' ')}", fix="take another method")
+    return found
