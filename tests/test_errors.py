@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from apdm.errors import InputError, at_least, positive
+from apdm.errors import InputError, at_least, positive, unknown
 
 
 @dataclass(frozen=True)
@@ -38,3 +38,9 @@ def test_an_error_keeps_its_words_between_processes() -> None:
         "MODEL is not there",
         "give a folder",
     )
+
+
+def test_an_unknown_name_offers_the_nearest_or_the_first_dozen() -> None:
+    assert str(unknown("judge", "dyno", ["dino", "clip"])) == "there is no judge 'dyno': did you mean 'dino'?"
+    assert str(unknown("judge", "x", ["dino", "clip"])) == "there is no judge 'x': use one of dino, clip"
+    assert unknown("subject", "x", map(str, range(13))).fix.endswith("10, 11, ...")

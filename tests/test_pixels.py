@@ -326,3 +326,15 @@ def test_real_photos(shared_data: Path) -> None:
     assert loaded.std() > 0.2
     assert loaded.min() >= -1
     assert loaded.max() <= 1
+
+
+def test_the_stored_size_is_read_from_the_head(tmp_path: Path) -> None:
+    Image.effect_noise((30, 20), 90).save(tmp_path / "whole.jpg")
+    whole = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "head.jpg").write_bytes(whole[: len(whole) - 100])
+    (tmp_path / "other.png").write_text("no picture")
+    assert pixels.stored_size(tmp_path / "head.jpg") == (30, 20)
+    with pytest.raises(pixels.UnreadableImage):
+        pixels.read(tmp_path / "head.jpg")
+    with pytest.raises(pixels.UnreadableImage, match="not an image"):
+        pixels.stored_size(tmp_path / "other.png")

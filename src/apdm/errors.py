@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import partial
 
 
@@ -22,6 +24,14 @@ class InputError(Exception):
     def __reduce__(self) -> tuple[partial[InputError], tuple[()]]:
         """How it travels between processes; the inherited way knows no keywords."""
         return partial(InputError, self.what, fix=self.fix), ()
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """Of `name`, which is no `kind` there is: offers the nearest of the `known`, or the first dozen."""
+    names = list(known)
+    near, more = get_close_matches(name, names, n=1), ", ..." if len(names) > 12 else ""
+    hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(names[:12])}{more}"
+    return InputError(f"there is no {kind} '{name}'", fix=hint)
 
 
 def at_least(settings: object, **least: int) -> None:

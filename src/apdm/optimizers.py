@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from apdm.errors import InputError
 from apdm.types import Scalar
@@ -16,11 +16,17 @@ WEIGHT_DECAY = 1e-2  # the same
 EPSILON = 1e-8  # the same
 
 
-def adamw(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.AdamW:
+def adamw(parameters: Iterable[Tensor], learning_rate: float) -> torch.optim.AdamW:
     """One fused kernel for all parameters; same arithmetic as the plain loop."""
     return torch.optim.AdamW(
         parameters, lr=learning_rate, betas=BETAS, weight_decay=WEIGHT_DECAY, eps=EPSILON, fused=True
     )
+
+
+def clip(weights: Iterable[Tensor], norm: float) -> None:
+    """Scales the gradients of `weights` down to `norm`, all together; 0 clips nothing."""
+    if norm > 0:
+        torch.nn.utils.clip_grad_norm_(weights, norm)
 
 
 def reset(optimizer: torch.optim.AdamW) -> None:

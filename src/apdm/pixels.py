@@ -78,6 +78,19 @@ def read(path: Path) -> Picture:
         raise UnreadableImage(path, f"cannot be read ({reason})") from error
 
 
+def stored_size(path: Path) -> tuple[int, int]:
+    """Width and height as stored, not turned, from the file's head alone. Raises `UnreadableImage`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _open(path) as image:
+                return image.size
+    except UnreadableImage:
+        raise
+    except Exception as error:
+        raise UnreadableImage(path, "not an image") from error
+
+
 def _open(path: Path) -> Image.Image:
     try:
         return Image.open(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -168,52 +168,53 @@ def _given_sets(folder: Path) -> dict[SetName, Path]:
 
 
 def _from_subfolders(folders: Mapping[SetName, Path]) -> tuple[Sets, tuple[Verdict, ...]]:
-    verdicts = _judge(path for folder in folders.values() for path in _files(folder))
+    verdicts = tuple(judge(path for folder in folders.values() for path in files(folder)))
     sets: Sets = {}
     for name, folder in folders.items():
-        sets[name] = _usable(folder, [v for v in verdicts if v.path.parent == folder], needed=1)
+        sets[name] = usable(folder, [v for v in verdicts if v.path.parent == folder], needed=1)
     return sets, verdicts
 
 
 def _divided(folder: Path, same_images: bool) -> tuple[Sets, tuple[Verdict, ...]]:
-    verdicts = _judge(_files(folder))
-    photos = _usable(folder, verdicts, needed=1 if same_images else len(SET_NAMES))
-    if same_images:
-        return dict.fromkeys(SET_NAMES, photos), verdicts
-    return {name: photos[turn :: len(SET_NAMES)] for turn, name in enumerate(SET_NAMES)}, verdicts
+    verdicts = tuple(judge(files(folder)))
+    photos = usable(folder, verdicts, needed=1 if same_images else len(SET_NAMES))
+    return dict.fromkeys(SET_NAMES, photos) if same_images else in_turn(photos), verdicts
 
 
-def _files(folder: Path) -> list[Path]:
+def in_turn(photos: Sequence[Path]) -> Sets:
+    """The first to protect, the second to attack, the third to held_out, the fourth to protect ..."""
+    return {name: tuple(photos[turn :: len(SET_NAMES)]) for turn, name in enumerate(SET_NAMES)}
+
+
+def files(folder: Path) -> list[Path]:
     """Sorted by name: the order in which a file system lists them means nothing."""
-    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    return sorted(files, key=lambda path: path.name)
+    found = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sorted(found, key=lambda path: path.name)
 
 
-def _judge(paths: Iterable[Path]) -> tuple[Verdict, ...]:
-    """A verdict on each file, in order; a picture that came before is not usable again."""
+def judge(paths: Iterable[Path]) -> Iterator[Verdict]:
+    """A verdict on each file, in order, made when it is asked for; a picture is not usable twice."""
     first: dict[str, Path] = {}
-    verdicts: list[Verdict] = []
     for path in paths:
         verdict = inspect(path)
         if verdict.usable and (earlier := first.setdefault(verdict.digest, path)) != path:
             verdict = replace(
                 verdict, usable=False, note=f"same picture as {earlier.parent.name}/{earlier.name}"
             )
-        verdicts.append(verdict)
-    return tuple(verdicts)
+        yield verdict
 
 
-def _usable(folder: Path, verdicts: Sequence[Verdict], needed: int) -> tuple[Path, ...]:
+def usable(folder: Path, verdicts: Sequence[Verdict], needed: int) -> tuple[Path, ...]:
     """The usable files; raises `InputError`, naming the others, when they are fewer than `needed`."""
-    usable = tuple(verdict.path for verdict in verdicts if verdict.usable)
-    if len(usable) < needed:
+    found = tuple(verdict.path for verdict in verdicts if verdict.usable)
+    if len(found) < needed:
         aside = [f"{v.path.name}: {v.note}" for v in verdicts if not v.usable and not _is_sidecar(v.path)]
         told = f" ({'; '.join(aside)})" if aside else ""
         raise InputError(
-            f"usable photos in {folder}: {len(usable)}, needed: {needed}{told}",
+            f"usable photos in {folder}: {len(found)}, needed: {needed}{told}",
             fix="add photos of the subject or replace those set aside",
         )
-    return usable
+    return found
 
 
 def _is_sidecar(path: Path) -> bool:

@@ -121,6 +121,18 @@ def test_a_long_prompt_is_cut_to_the_models_length(tiny: Backbone) -> None:
     assert tiny.encode_prompts(["dog " * 100]).parts["text"].shape == (1, 20, 32)
 
 
+def test_word_features_are_the_conditions_rows_without_padding(tiny: StableDiffusion) -> None:
+    short, long = tiny.word_features(["a dog", "a photo of " + 30 * "dog "])
+    assert short.shape == (4, 32)  # start, a, dog, end
+    assert len(long) == 20
+    assert_close(short, tiny.encode_prompts(["a dog"]).parts["text"][0, :4])
+    assert not short.requires_grad
+
+
+def test_encoded_images_know_their_prompt(tiny: StableDiffusion) -> None:
+    assert tiny.encode(pictures(2), "a photo of dog").prompt == "a photo of dog"
+
+
 def test_prompts_reach_the_tokenizer_as_they_are(
     tiny: StableDiffusion, monkeypatch: pytest.MonkeyPatch
 ) -> None:

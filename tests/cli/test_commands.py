@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from apdm.cli.main import VERBS, main
 
 if TYPE_CHECKING:
     from apdm.backbones.stable_diffusion import StableDiffusion
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def run(*arguments: str | Path) -> None:
@@ -50,7 +53,7 @@ def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"  {verb} " in said for verb in VERBS)
 
 
-@pytest.mark.parametrize("verb", [v for v in VERBS if v != "toybox"])
+@pytest.mark.parametrize("verb", [v for v in VERBS if v not in ("toybox", "datasets")])
 def test_help_of_each_verb_ends_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         run(verb, "--help")
@@ -165,6 +168,26 @@ def test_protect_attack_generate_evaluate(
     again = tmp_path / "toy"
     run("evaluate", *subject, "--generated", photos, *control, "--toy", "--output_dir", again)
     assert json.loads((again / "result.json").read_text())["toy"]
+
+
+def test_the_flags_of_protect_are_those_of_its_method(
+    model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest = ("--subject", photos, "--class_noun", "dog", "--num_inference_steps", "1", "--method", "imma")
+    settings = ("--max_train_steps", "2", "--simulated.learning_rate", "1e-3")
+    assert "--outer_steps" in refused(
+        capsys, "protect", model, *rest, "--outer_steps", "1", "--output_dir", "x"
+    )
+    assert "did you mean 'imma'" in refused(capsys, "protect", model, "--method", "imma2")
+    run("protect", model, *rest, *settings, "--output_dir", tmp_path / "immune")
+    written = json.loads((tmp_path / "immune" / "apdm.json").read_text())
+    assert (written["method"], written["protection"]["kind"]) == ("imma", "IMMA")
+    assert written["protection"]["simulated"]["learning_rate"] == 1e-3
+    assert "IMMA (ECCV 2024)" in (tmp_path / "immune" / "README.md").read_text()
+    before, after = (load_file(it / "unet" / WEIGHTS) for it in (model, tmp_path / "immune"))
+    changed = [name for name, weight in after.items() if not torch.equal(weight, before[name])]
+    assert changed
+    assert all(".attn" in name for name in changed)
 
 
 def test_the_class_images_of_an_attack_come_from_the_model_that_is_named(

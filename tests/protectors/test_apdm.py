@@ -39,6 +39,7 @@ def test_the_published_settings() -> None:
         "beta": 1.0,
         "reduction": Reduction.ELEMENT,
         "cap_positives": False,
+        "paired": True,
         "dpo_weight": 1.0,
         "prior_loss_weight": 1.0,
         "learning_rate": 5e-6,
@@ -191,6 +192,28 @@ def test_pairs_and_class_images_draw_independently(
     assert len(set(calls[0].clean[:, 0, 0, 0].tolist())) == 9
 
 
+def test_unpaired_positives_are_class_images_at_draws_of_their_own(
+    tiny: StableDiffusion, numbers: ProtectionMaterial, calls: list[Call]
+) -> None:
+    """Table 4: nothing is shared but the prompt; photos and class term are those of the paired loss."""
+    for paired in (True, False):
+        config = APDM(train_batch_size=3, paired=paired)
+        protection_loss(tiny.copy(), tiny, numbers, config, generator(0))
+    with_pairs, _, without, reference = calls
+    positive, rest = slice(3), slice(3, None)
+    assert without.clean[positive].min() >= 30  # class images; the paired positives are 20 to 22
+    for drawn in (without.noise, without.t, reference.noise, reference.t):
+        assert not any(torch.equal(drawn[row], drawn[row + 3]) for row in range(3))
+    assert without.noise[positive].std() == pytest.approx(1, abs=0.1)
+    assert torch.equal(without.text, with_pairs.text)
+    assert torch.equal(without.clean[rest], with_pairs.clean[rest])
+    for mine, other in zip(without.part(rest), with_pairs.part(rest), strict=True):
+        assert torch.equal(mine, other)
+    for mine, other in zip(without.part(slice(6)), reference.part(slice(6)), strict=True):
+        assert torch.equal(mine, other)
+    assert torch.equal(without.clean[:6], reference.clean)
+
+
 def test_only_the_model_is_differentiated(
     tiny: StableDiffusion, numbers: ProtectionMaterial, calls: list[Call]
 ) -> None:
@@ -261,6 +284,42 @@ def test_the_loop_by_hand(
     protected = protect(one_weight(5.0), numbers, config, 0)
     expected = adamw_by_hand(5.0, gradient, 0.9, 6)[-1]
     assert weight_of(protected).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_without_a_look_ahead_the_loss_is_descended_where_the_weights_are(
+    one_weight, quadratic_attack, numbers, adamw_by_hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Table 5: AdamW on (w + 2)^2 and nothing else; the attack is never asked."""
+    seeds = []
+
+    def quadratic(model, reference, material, config, draws) -> Tensor:
+        seeds.append(draws.initial_seed())
+        return (weight_of(model) + 2).square()
+
+    monkeypatch.setattr(apdm, "protection_loss", quadratic)
+    monkeypatch.setattr(apdm, "LookAhead", None)
+    config = APDM(outer_steps=6, inner_steps=0, learning_rate=0.9, simulated=quadratic_attack)
+    protected = protect(one_weight(5.0), numbers, config, 0)
+    expected = adamw_by_hand(5.0, lambda w: 2 * (w + 2), 0.9, 6)[-1]
+    assert weight_of(protected).item() == pytest.approx(expected, rel=1e-9)
+    assert quadratic_attack.seeds == []
+    assert len(set(seeds)) == 6
+
+
+def test_without_a_look_ahead_a_step_costs_five_forward_and_three_backward_samples(
+    tiny: StableDiffusion, patterns: ProtectionMaterial, monkeypatch: pytest.MonkeyPatch, heard
+) -> None:
+    passes, predict = [], StableDiffusion.predict
+
+    def spy(self, noisy, t, condition):
+        predicted = predict(self, noisy, t, condition)
+        passes.append((len(noisy), predicted.requires_grad))
+        return predicted
+
+    monkeypatch.setattr(StableDiffusion, "predict", spy)
+    protect(tiny, patterns, dataclasses.replace(QUICK, inner_steps=0), 0, heard)
+    assert passes == [(3, True), (2, False)] * 2
+    assert heard.figures[1].keys() == {"protection_loss"}
 
 
 def test_a_step_costs_seven_forward_and_five_backward_samples(

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from apdm.backbones.attention import Group, attention_weights
-from apdm.errors import at_least
+from apdm.errors import InputError, at_least
 from apdm.schedules import NoiseSchedule
 from apdm.types import Latents, Pixels, Timesteps
 from apdm.watch import Watch, silent
@@ -141,6 +142,11 @@ class Backbone(ABC):
     @abstractmethod
     def save_adapters(self, folder: Path) -> None:
         """Writes what PEFT added to network and text encoders as `pytorch_lora_weights.safetensors`."""
+
+    def word_features(self, prompts: Sequence[str]) -> list[Float[Tensor, "tokens width"]]:
+        """What cross-attention makes keys and values of: for each prompt a row a token, the start first,
+        the end last, padding left out. Without gradient. Raises `InputError` where no family's file says."""
+        raise InputError(f"what {self.name} makes of words is not known", fix="take another method")
 
     @property
     def device(self) -> torch.device:

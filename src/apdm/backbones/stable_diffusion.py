@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionPipeline
 from diffusers.utils.state_dict_utils import convert_state_dict_to_diffusers
+from jaxtyping import Float
+from torch import Tensor
 
 from apdm.backbones.base import Backbone, Condition, Moments, Sampling, batches
 from apdm.backbones.words import fold_words
@@ -69,6 +71,13 @@ class StableDiffusion(Backbone):
         )
         # As diffusers' own pipeline and training script: last hidden state, no attention mask.
         return Condition({"text": self.pipeline.text_encoder(tokens.input_ids.to(self.device))[0]})
+
+    @torch.no_grad()
+    def word_features(self, prompts: Sequence[str]) -> list[Float[Tensor, "tokens width"]]:
+        tokenizer = self.pipeline.tokenizer
+        words = tokenizer(list(prompts), truncation=True, max_length=tokenizer.model_max_length).input_ids
+        features = self.encode_prompts(prompts).parts["text"]
+        return [rows[: len(tokens)] for rows, tokens in zip(features, words, strict=True)]
 
     def predict(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
         return self.network(noisy, t, encoder_hidden_states=condition.parts["text"]).sample

@@ -12,8 +12,14 @@ THREAT_MODEL = (
 )
 
 
-def protected_card(base_model: str, class_noun: str, photos: int, settings: Mapping[str, Any]) -> str:
-    """For a model made by `apdm protect` from `base_model`."""
+def protected_card(
+    base_model: str,
+    class_noun: str,
+    photos: int,
+    settings: Mapping[str, Any],
+    method: str = "APDM (NeurIPS 2025)",
+) -> str:
+    """For a model made by `apdm protect` from `base_model`; `method` is what protects it."""
     return "\n".join(
         [
             "---",
@@ -25,8 +31,8 @@ def protected_card(base_model: str, class_noun: str, photos: int, settings: Mapp
             "",
             f"# {base_model}, protected",
             "",
-            f"These weights were changed by APDM (NeurIPS 2025) against being taught one {class_noun}, known "
-            f"from {photos} photos, by fine-tuning. How well they resist is a matter of measurement.",
+            f"Against being taught one {class_noun}, known from {photos} photos, by fine-tuning, these "
+            f"weights were protected by {method}. How well they resist is a matter of measurement.",
             "",
             "## What this protects against, and what not",
             *(f"- {line}" for line in THREAT_MODEL),

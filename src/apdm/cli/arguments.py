@@ -7,12 +7,11 @@ import io
 import re
 import sys
 from collections.abc import Collection, Sequence
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import tyro
 
-from apdm.errors import InputError
+from apdm.errors import InputError, unknown
 
 T = TypeVar("T")
 
@@ -48,9 +47,7 @@ def choice(arguments: Sequence[str], name: str, known: Collection[str], default:
         if flag == f"--{name}":
             value = given or (arguments[place + 1] if place + 1 < len(arguments) else "")
     if value not in known:
-        near = get_close_matches(value, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(known)}"
-        raise InputError(f"there is no {name} '{value}'", fix=hint)
+        raise unknown(name, value, known)
     return value
 
 

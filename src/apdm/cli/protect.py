@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 import tyro
 
@@ -17,7 +17,8 @@ from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opene
 from apdm.cli.progress import progress
 from apdm.personalizers.base import class_images
 from apdm.pixels import resize, save_png
-from apdm.protectors.apdm import APDM, PUBLISHED, paired_positives, protect, protection_material
+from apdm.protectors.apdm import paired_positives, protection_material
+from apdm.protectors.table import PROTECTORS, Settings
 from apdm.subject import Subject
 from apdm.toybox import presets
 from apdm.watch import titled
@@ -27,58 +28,70 @@ EXAMPLE = (
     "apdm protect toybox --preset toybox --subject runs/dog --class_noun dog --output_dir runs/protected"
 )
 PRESETS = {
-    "published": (PUBLISHED, Sampling()),
-    "toybox": (presets.PROTECTION, presets.SAMPLING),
+    "published": ({name: known.settings for name, known in PROTECTORS.items()}, Sampling()),
+    "toybox": (presets.PROTECTIONS, presets.SAMPLING),
 }
+S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True)
-class Protect:
+class Protect(Generic[S]):
     """Make a model refuse to be personalised on a subject. Writes a diffusers folder with its card, the
-    settings (apdm.json), the paired positives and the log (log.jsonl)."""
+    settings (apdm.json), the paired positives and the log (log.jsonl).
+
+    The flags are those of the method: with --method imma --help they are IMMA's."""
 
     model: tyro.conf.Positional[str]
     """Diffusers folder, hub id, or "toybox"."""
     subject: Annotated[SubjectOptions, tyro.conf.arg(name="")]
     output_dir: Path
     """Where the protected model goes; must be new or empty."""
+    protection: Annotated[S, tyro.conf.arg(name="")]
+    method: str = "apdm"
+    """apdm, apdm-published, apdm-unpaired, apdm-without-l2p, apdm-leak, ascent, imma, mima, or none."""
     preset: str = "published"
-    """Defaults of what follows: "published" (APDM's, for Stable Diffusion) or "toybox"."""
+    """Defaults of what follows: "published" (the method's own, for Stable Diffusion) or "toybox"."""
     resolution: int | None = None
     """Pixels a side, a multiple of 8; the model's own if not given."""
     device: str = "cpu"
     """cpu, cuda, cuda:1, mps."""
     seed: int = 0
     """Of every draw."""
-    protection: Annotated[APDM, tyro.conf.arg(name="")] = PUBLISHED
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
 
 
 def main(arguments: Sequence[str]) -> None:
+    method = choice(arguments, "method", PROTECTORS, "apdm")
     chosen = choice(arguments, "preset", PRESETS, "published")
-    protection, sampling = PRESETS[chosen]
-    defaults = Protect(MISSING, ASKED, MISSING, preset=chosen, protection=protection, sampling=sampling)
-    wanted = read(Protect, "protect", arguments, EXAMPLE, defaults)
+    settings, sampling = PRESETS[chosen]
+    of_method = settings[method]
+    defaults = Protect(MISSING, ASKED, MISSING, of_method, method=method, preset=chosen, sampling=sampling)
+    wanted = read(Protect[type(of_method)], "protect", arguments, EXAMPLE, defaults)
     backbone, subject, folder = opened(wanted)
     protected = _protected(wanted, backbone, subject, folder)
     card = protected_card(
-        public_name(wanted.model), subject.class_noun, len(subject.protect), plain(wanted.protection)
+        public_name(wanted.model),
+        subject.class_noun,
+        len(subject.protect),
+        plain(wanted.protection),
+        PROTECTORS[method].title,
     )
     save_model(protected.save, folder, card, plain(_published(wanted)))
     print(f"protected model in {folder}")
 
 
-def _published(wanted: Protect) -> Protect:
+def _published(wanted: Protect[Settings]) -> Protect[Settings]:
     """The settings without a word on where they were used."""
     subject, model = wanted.subject.anonymous(), public_name(wanted.model)
     return replace(wanted, subject=subject, model=model, output_dir=NOT_RECORDED)
 
 
-def _protected(wanted: Protect, backbone: Backbone, subject: Subject, folder: Path) -> Backbone:
+def _protected(wanted: Protect[Settings], backbone: Backbone, subject: Subject, folder: Path) -> Backbone:
     size = side(wanted.resolution, backbone)
     photos = subject.pixels("protect", size)
     instance, class_ = subject.instance_prompt, subject.class_prompt
-    seed, sampling, count = wanted.seed, wanted.sampling, wanted.protection.num_class_images
+    seed, sampling = wanted.seed, wanted.sampling
+    count = max(1, wanted.protection.num_class_images)  # what needs none is given one all the same
     with progress(folder / "log.jsonl") as watch:
         prior = class_images(backbone, class_, count, seed, sampling, titled(watch, "class images"))
         positives = paired_positives(
@@ -87,4 +100,4 @@ def _protected(wanted: Protect, backbone: Backbone, subject: Subject, folder: Pa
         save_png(positives, folder / "positives", "positive")
         pictures = resize(positives, size), resize(prior, size)
         material = protection_material(backbone, photos, *pictures, instance, class_)
-        return protect(backbone, material, wanted.protection, seed, watch)
+        return PROTECTORS[wanted.method].using(wanted.protection)(backbone, material, seed, watch)

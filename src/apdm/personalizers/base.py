@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from apdm.backbones.base import Backbone, Condition, EncodedImages, Sampling
-from apdm.optimizers import adamw, finite
+from apdm.optimizers import adamw, clip, finite
 from apdm.seeding import derive, generator
 from apdm.types import Pixels, Scalar
 from apdm.watch import Watch, silent
@@ -116,8 +116,7 @@ def course(
         loss = personalizer.loss(attacked, material, generator(seed, "personalize", step))
         value = finite(loss, "the attack", step + 1)
         loss.backward()
-        if personalizer.max_grad_norm > 0:
-            nn.utils.clip_grad_norm_(attachment.trainable, personalizer.max_grad_norm)
+        clip(attachment.trainable, personalizer.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
         watch("personalize", step + 1, max(stops), {"loss": value})

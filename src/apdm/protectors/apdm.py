@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -14,9 +15,9 @@ from apdm.losses.dpo import Reduction, direct_protective_loss
 from apdm.optimizers import adamw, finite
 from apdm.personalizers.base import Material, Personalizer
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.protectors.l2p import LookAhead
+from apdm.protectors.l2p import LookAhead, ProtectionLoss
 from apdm.seeding import derive, generator
-from apdm.types import Pixels, Scalar
+from apdm.types import Latents, Pixels, Scalar, Timesteps
 from apdm.watch import Watch, silent
 
 
@@ -31,6 +32,9 @@ class APDM:
     cap_positives: bool = False
     """Count the positives' part of the margin from 0 upwards, so that learning them by heart wins nothing
     [off as published; on is ours]."""
+    paired: bool = True
+    """Compare each photo with its own positive at the same noise and time [sec. 3.2]; off, with class images
+    at noise and times of their own, the ablation of table 4."""
     dpo_weight: float = 1.0
     """Weight of the DPO term [1 as in eq. 15; 0 is the placebo that protects nothing]."""
     prior_loss_weight: float = 1.0
@@ -40,7 +44,8 @@ class APDM:
     outer_steps: int = 800
     """Updates of the protected weights, N_protect [sec. 4.1]."""
     inner_steps: int = 20
-    """Simulated attack steps before each update, N_per [sec. 4.1]."""
+    """Simulated attack steps before each update, N_per [sec. 4.1]; 0 descends the loss at the protected
+    weights themselves, the ablation of table 5."""
     train_batch_size: int = 1
     """Pairs, and as many class images, a step [sec. 4.1]."""
     num_class_images: int = 200
@@ -59,7 +64,7 @@ class APDM:
 
     def __post_init__(self) -> None:
         positive(self, "beta", "learning_rate")
-        at_least(self, outer_steps=1, inner_steps=1, train_batch_size=1, num_class_images=1)
+        at_least(self, outer_steps=1, inner_steps=0, train_batch_size=1, num_class_images=1)
         at_least(
             self, dpo_weight=0, prior_loss_weight=0, restart_every=1, anchor_weight=0, anchor_batch_size=1
         )
@@ -131,8 +136,8 @@ def protection_loss(
     """L_protect = L_DPO + w L_ppl (eq. 15) on a batch drawn from `material`.
 
     Both members of a pair get the same noise and the same time (as the released code does), and
-    one pass carries positives, negatives and class images. All are seen under what the simulated attack
-    has made of their prompts; the reference too.
+    one pass carries positives, negatives and class images. Unpaired, neither is shared (`unpaired`).
+    All are seen under what the simulated attack has made of their prompts; the reference too.
     """
     size = config.train_batch_size
     pairs = material.negatives.choose(size, draws)
@@ -142,14 +147,17 @@ def protection_loss(
 
     pair_noise, prior_noise = draw_noise(positive, draws), draw_noise(prior, draws)
     pair_times, prior_times = (model.schedule.sample_times(size, draws) for _ in range(2))
+    positive_noise, positive_times = pair_noise, pair_times
+    if not config.paired:
+        positive, positive_noise, positive_times = unpaired(model, material.prior, size, draws)
     instance, class_condition = (
         config.simulated.condition(model, images).detach().repeat(rows)
         for images, rows in ((material.negatives, 2 * size), (material.prior, size))
     )
 
     clean = torch.cat([positive, negative, prior])
-    noise = torch.cat([pair_noise, pair_noise, prior_noise])
-    t = torch.cat([pair_times, pair_times, prior_times])
+    noise = torch.cat([positive_noise, pair_noise, prior_noise])
+    t = torch.cat([positive_times, pair_times, prior_times])
     errors = denoising_error(model, clean, Condition.cat([instance, class_condition]), noise, t)
     with torch.no_grad():
         pair = slice(2 * size)
@@ -164,6 +172,15 @@ def protection_loss(
         cap_positives=config.cap_positives,
     )
     return config.dpo_weight * dpo + config.prior_loss_weight * errors[2 * size :].mean()
+
+
+def unpaired(
+    model: Backbone, prior: EncodedImages, size: int, draws: torch.Generator
+) -> tuple[Latents, Latents, Timesteps]:
+    """Positives of table 4's ablation, with their noise and times: any class images, nothing in common with
+    the photos that they are compared with."""
+    clean = prior.moments.sample(prior.choose(size, draws), draws)
+    return clean, draw_noise(clean, draws), model.schedule.sample_times(size, draws)
 
 
 def anchor_loss(
@@ -195,14 +212,14 @@ def protect(
     """
     protected = backbone.copy()
     optimizer = adamw(protected.network.requires_grad_(True).parameters(), config.learning_rate)
-    look_ahead = LookAhead(protected, config.simulated, config.inner_steps, config.leak, config.restart_every)
 
     def loss(model: Backbone, draws: torch.Generator) -> Scalar:
         return protection_loss(model, backbone, material, config, draws)
 
+    gather = gatherer(protected, material.attack, loss, config, seed)
     watch("protect", 0, config.outer_steps, {})
     for step in range(config.outer_steps):
-        simulation = look_ahead.gather(material.attack, loss, derive(seed, "protect", step))
+        figures = gather(step)
         if config.anchor_weight > 0:
             draws = generator(seed, "anchor", step)
             anchor = anchor_loss(protected, backbone, material.prior, config, draws)
@@ -210,11 +227,29 @@ def protect(
             anchor.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
-        watch(
-            "protect",
-            step + 1,
-            config.outer_steps,
-            {"personalization_loss": simulation.personalization, "protection_loss": simulation.protection},
-        )
+        watch("protect", step + 1, config.outer_steps, figures)
     protected.network.requires_grad_(False).zero_grad()
     return protected
+
+
+def gatherer(
+    protected: Backbone, attack: Material, loss: ProtectionLoss, config: APDM, seed: int
+) -> Callable[[int], dict[str, float]]:
+    """What adds update number `step`'s gradients to the protected weights' `.grad` and tells its losses: a
+    look-ahead, or without one the protection's gradient at these weights themselves."""
+
+    def here(step: int) -> dict[str, float]:
+        penalty = loss(protected, generator(derive(seed, "protect", step), "protection", 0))
+        value = finite(penalty, "the protection", step + 1)
+        penalty.backward()
+        return {"protection_loss": value}
+
+    if config.inner_steps == 0:
+        return here
+    look_ahead = LookAhead(protected, config.simulated, config.inner_steps, config.leak, config.restart_every)
+
+    def ahead(step: int) -> dict[str, float]:
+        simulation = look_ahead.gather(attack, loss, derive(seed, "protect", step))
+        return {"personalization_loss": simulation.personalization, "protection_loss": simulation.protection}
+
+    return ahead

@@ -29,10 +29,12 @@ class Ascent:
     """Steps, unless `distance` is reached before [APDM's comparison]."""
     train_batch_size: int = 1
     """Subject images, and as many class images, a step [APDM sec. 4.1]."""
+    num_class_images: int = 200
+    """Class images for the prior [APDM's released code]."""
 
     def __post_init__(self) -> None:
         positive(self, "learning_rate")
-        at_least(self, prior_loss_weight=0, max_steps=1, train_batch_size=1)
+        at_least(self, prior_loss_weight=0, max_steps=1, train_batch_size=1, num_class_images=1)
 
 
 def ascent_loss(model: Backbone, material: Material, config: Ascent, draws: torch.Generator) -> Scalar:

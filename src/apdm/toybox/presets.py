@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from apdm.backbones.base import Sampling
 from apdm.losses.dpo import Reduction
 from apdm.personalizers.base import Personalizer
@@ -9,7 +11,11 @@ from apdm.personalizers.custom_diffusion import CustomDiffusion
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.personalizers.lora import LoRA
 from apdm.personalizers.textual_inversion import TextualInversion
-from apdm.protectors.apdm import APDM
+from apdm.protectors.apdm import APDM, PUBLISHED
+from apdm.protectors.ascent import Ascent
+from apdm.protectors.imma import IMMA
+from apdm.protectors.mima import MIMA
+from apdm.protectors.table import Nothing, Settings
 
 # A small model wants less guidance than Stable Diffusion; by eye on tuning captions.
 SAMPLING = Sampling(num_inference_steps=20, guidance_scale=3.0, sample_batch_size=16)
@@ -45,3 +51,23 @@ PROTECTION = APDM(
     anchor_weight=300.0,
     anchor_batch_size=4,
 )
+
+# Of each protection in `protectors.table.PROTECTORS`. Only "apdm" was chosen on tuning toys; the ablations
+# differ from it in their name alone, and the peers have as many steps and class images as it, and the
+# attack's rate times their published ratio to it: 4 for an ascent, 2 for MIMA's adaptation.
+PROTECTIONS: dict[str, Settings] = {
+    "none": Nothing(),
+    "apdm": PROTECTION,
+    "apdm-published": PUBLISHED,
+    "apdm-unpaired": replace(PROTECTION, paired=False),
+    "apdm-without-l2p": replace(PROTECTION, inner_steps=0),
+    "apdm-leak": replace(PROTECTION, leak=True),
+    "ascent": Ascent(learning_rate=2e-4, max_steps=300, train_batch_size=4, num_class_images=64),
+    "imma": IMMA(learning_rate=8e-4, max_train_steps=300, simulated=ATTACK),
+    "mima": MIMA(
+        learning_rate=8e-4,
+        max_train_steps=300,
+        num_class_images=64,
+        simulated=replace(ATTACK, learning_rate=4e-4),
+    ),
+}

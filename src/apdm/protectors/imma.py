@@ -1,0 +1,81 @@
+"""IMMA (Zheng & Yeh, ECCV 2024): attention weights from which one adaptation method learns badly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from apdm.backbones.base import Backbone
+from apdm.errors import at_least, positive
+from apdm.optimizers import adamw, clip, finite
+from apdm.personalizers.base import Material, Personalizer
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.seeding import generator
+from apdm.watch import Watch, silent
+
+
+@dataclass(frozen=True)
+class IMMA:
+    """Settings of IMMA. The defaults are those of its DreamBooth script."""
+
+    learning_rate: float = 2e-5
+    """Of the ascent's AdamW, constant [IMMA's DreamBooth script]."""
+    max_train_steps: int = 1000
+    """Steps in all: one of the adaptation, one of the ascent, in turns [IMMA's DreamBooth script]."""
+    max_grad_norm: float = 1.0
+    """The ascent's gradients are clipped to this norm; 0 clips nothing [IMMA's DreamBooth script]."""
+    num_class_images: int = 0
+    """Class images that the adaptation is given; 0 adapts without prior preservation [as published]."""
+    simulated: Personalizer = field(default_factory=DreamBooth)
+    """The adaptation: any attack there is, with its own learning rate and clipping [IMMA]."""
+
+    def __post_init__(self) -> None:
+        positive(self, "learning_rate")
+        at_least(self, max_train_steps=1, max_grad_norm=0, num_class_images=0)
+
+
+def immunize(
+    backbone: Backbone, material: Material, config: IMMA, seed: int, watch: Watch = silent
+) -> Backbone:
+    """A copy of `backbone` with other attention projections, the rest and `backbone` itself bit for bit.
+
+    Even steps descend the adaptation's loss over what it trains; odd ones ascend it over every attention
+    projection, self- and cross-attention alike. Nothing is put back in between: it is training in turns
+    and no look-ahead, and attention keeps what the descents did to it. Raises `InputError` for a network
+    without attention.
+    """
+    model, names = backbone.copy(), list(backbone.group("attention"))
+    attachment = config.simulated.attach(model)
+    attention = [attachment.effective[name].requires_grad_(True) for name in names]
+    adapt = adamw(attachment.trainable, config.simulated.learning_rate)
+    ascend = adamw(attention, config.learning_rate)
+    watch("imma", 0, config.max_train_steps, {})
+    for step in range(config.max_train_steps):
+        loss = config.simulated.loss(model, material, generator(seed, "imma", step))
+        value = finite(loss, "IMMA", step + 1)
+        if step % 2 == 0:
+            loss.backward()
+            clip(attachment.trainable, config.simulated.max_grad_norm)
+            adapt.step()
+        else:
+            (-loss).backward()
+            clip(attention, config.max_grad_norm)
+            ascend.step()
+        adapt.zero_grad()
+        ascend.zero_grad()
+        watch("imma", step + 1, config.max_train_steps, {"personalization_loss": value})
+    attachment.eject()
+    return with_weights(backbone, dict(zip(names, attention, strict=True)))
+
+
+@torch.no_grad()
+def with_weights(backbone: Backbone, changed: Mapping[str, Tensor]) -> Backbone:
+    """A copy of `backbone` with `changed` in place of the weights of these names."""
+    copy = backbone.copy()
+    weights = copy.weights()
+    for name, value in changed.items():
+        weights[name].copy_(value)
+    return copy

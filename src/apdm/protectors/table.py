@@ -1,0 +1,105 @@
+"""Protections by name, all run alike: those of the paper, its ablations, its peers, and the control."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from apdm.backbones.base import Backbone
+from apdm.errors import unknown
+from apdm.personalizers.base import Material
+from apdm.protectors import apdm, imma, mima
+from apdm.protectors.apdm import APDM, PUBLISHED, ProtectionMaterial
+from apdm.protectors.ascent import Ascent, ascend
+from apdm.protectors.imma import IMMA
+from apdm.protectors.mima import MIMA
+from apdm.watch import Watch, silent
+
+
+class Settings(Protocol):
+    """A method's frozen settings, of which who prepares the material must know one."""
+
+    @property
+    def num_class_images(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """The control has no settings."""
+
+    @property
+    def num_class_images(self) -> int:
+        return 0
+
+
+Loop = Callable[[Backbone, ProtectionMaterial, Any, int, Watch], Backbone]
+
+
+@dataclass(frozen=True)
+class Protector:
+    """One way to protect a model against one subject: a loop, and the settings that it runs with."""
+
+    title: str
+    """What a model's card calls it."""
+    settings: Settings
+    loop: Loop
+
+    def __call__(
+        self, backbone: Backbone, material: ProtectionMaterial, seed: int, watch: Watch = silent
+    ) -> Backbone:
+        """A protected copy of `backbone`, which itself stays as it is, bit for bit."""
+        return self.loop(backbone, material, self.settings, seed, watch)
+
+    def using(self, settings: Settings) -> Protector:
+        """The same with other settings. Raises `TypeError` for those of another method."""
+        if type(settings) is not type(self.settings):
+            raise TypeError(f"{self.title} takes {type(self.settings).__name__}, not {settings}")
+        return replace(self, settings=settings)
+
+
+def _none(
+    backbone: Backbone, material: ProtectionMaterial, settings: Nothing, seed: int, watch: Watch
+) -> Backbone:
+    return backbone.copy()
+
+
+def _ascent(
+    backbone: Backbone, material: ProtectionMaterial, settings: Ascent, seed: int, watch: Watch
+) -> Backbone:
+    return ascend(backbone, material.attack, settings, seed, watch=watch)
+
+
+def _imma(
+    backbone: Backbone, material: ProtectionMaterial, settings: IMMA, seed: int, watch: Watch
+) -> Backbone:
+    prior = material.prior if settings.num_class_images else None
+    return imma.immunize(backbone, Material(material.negatives, prior), settings, seed, watch)
+
+
+def _mima(
+    backbone: Backbone, material: ProtectionMaterial, settings: MIMA, seed: int, watch: Watch
+) -> Backbone:
+    """One subject is one concept; several have a material each, and so go to `mima.immunize` itself."""
+    return mima.immunize(backbone, [material.attack], settings, seed, watch)
+
+
+# "apdm" is APDM with whatever settings are given, here the published ones; "apdm-published" is always those.
+PROTECTORS: dict[str, Protector] = {
+    "none": Protector("nothing, as a control", Nothing(), _none),
+    "apdm": Protector("APDM (NeurIPS 2025)", PUBLISHED, apdm.protect),
+    "apdm-published": Protector("APDM (NeurIPS 2025) as published", PUBLISHED, apdm.protect),
+    "apdm-unpaired": Protector("APDM, unpaired", APDM(paired=False), apdm.protect),
+    "apdm-without-l2p": Protector("APDM without L2P", APDM(inner_steps=0), apdm.protect),
+    "apdm-leak": Protector("APDM with its released code's leak", APDM(leak=True), apdm.protect),
+    "ascent": Protector("naive ascent (APDM, eq. 8)", Ascent(), _ascent),
+    "imma": Protector("IMMA (ECCV 2024)", IMMA(), _imma),
+    "mima": Protector("MIMA (AAAI 2025)", MIMA(), _mima),
+}
+
+
+def protector(name: str) -> Protector:
+    """The protection called `name`. Raises `InputError` where there is none."""
+    if name not in PROTECTORS:
+        raise unknown("protection", name, PROTECTORS)
+    return PROTECTORS[name]
