@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from apdm.errors import InputError, at_least, positive
+from apdm.errors import InputError, at_least, nearest, positive
 
 
 @dataclass(frozen=True)
@@ -38,3 +38,8 @@ def test_an_error_keeps_its_words_between_processes() -> None:
         "MODEL is not there",
         "give a folder",
     )
+
+
+def test_the_nearest_name_is_offered_or_all_of_them() -> None:
+    assert nearest("simca", ["aspl", "simac"]) == "did you mean 'simac'?"
+    assert nearest("other", ["aspl", "simac"]) == "use one of aspl, simac"

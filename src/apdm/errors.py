@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import partial
 
 
@@ -22,6 +24,13 @@ class InputError(Exception):
     def __reduce__(self) -> tuple[partial[InputError], tuple[()]]:
         """How it travels between processes; the inherited way knows no keywords."""
         return partial(InputError, self.what, fix=self.fix), ()
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What to do about a `word` that is not among the `known`, such as "did you mean 'protect'?"."""
+    names = list(known)
+    near = get_close_matches(word, names, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(names)}"
 
 
 def at_least(settings: object, **least: int) -> None:

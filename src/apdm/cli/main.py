@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from apdm.errors import InputError
+from apdm.errors import InputError, nearest
 
 VERBS = {
     "demo": "protect the Toybox against two subjects, attack, measure, report",
@@ -53,11 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(verb: str, arguments: Sequence[str]) -> None:
     if verb not in VERBS:
-        from difflib import get_close_matches
-
-        near = get_close_matches(verb, VERBS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(VERBS)}"
-        raise InputError(f"there is no verb '{verb}'", fix=hint)
+        raise InputError(f"there is no verb '{verb}'", fix=nearest(verb, VERBS))
     importlib.import_module(f"apdm.cli.{verb}").main(arguments)
 
 
