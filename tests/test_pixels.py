@@ -317,6 +317,8 @@ def test_save_png_writes_what_load_reads(tmp_path: Path) -> None:
     paths = pixels.save_png(pictures, tmp_path / "new" / "folder", "sample")
     assert [path.name for path in paths] == ["sample_00000.png", "sample_00001.png", "sample_00002.png"]
     assert torch.equal(pixels.load(paths, 16), pictures)
+    (more,) = pixels.save_png(pictures[:1], tmp_path / "new" / "folder", "sample", first=3)
+    assert more.name == "sample_00003.png"
 
 
 def test_real_photos(shared_data: Path) -> None:

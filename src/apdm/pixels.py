@@ -231,10 +231,11 @@ def grid(pixels: Pixels, columns: int) -> Pixels:
     return table.reshape(1, channels, rows * height, columns * width)[:, :, :-GRID_GAP, :-GRID_GAP]
 
 
-def save_png(pixels: Pixels, folder: Path, stem: str) -> tuple[Path, ...]:
-    """Writes `folder`/`stem`_00000.png, ..., one for each picture; sorted by name they keep their order."""
+def save_png(pixels: Pixels, folder: Path, stem: str, first: int = 0) -> tuple[Path, ...]:
+    """Writes `folder`/`stem`_00000.png, ..., one for each picture, counted from `first`; sorted by name
+    they keep their order."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = tuple(folder / f"{stem}_{number:05d}.png" for number in range(len(pixels)))
+    paths = tuple(folder / f"{stem}_{first + number:05d}.png" for number in range(len(pixels)))
     for path, image in zip(paths, to_images(pixels), strict=True):
         image.save(path)
     return paths

@@ -6,14 +6,31 @@ import contextlib
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from apdm.errors import InputError
+from apdm.cloaks.budget import Budget
+from apdm.errors import InputError, nearest
 
 T = TypeVar("T")
+RULES = ConstructorRegistry()
+
+
+@RULES.primitive_rule
+def _budget(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Budget] | None:
+    """A budget is one word, and says of what range."""
+    if info.type is not Budget:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="BUDGET",
+        instance_from_str=lambda words: Budget.parse(words[0]),
+        is_instance=lambda value: isinstance(value, Budget),
+        str_from_instance=lambda budget: [str(budget)],
+    )
 
 
 def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, default: T | None = None) -> T:
@@ -29,6 +46,7 @@ def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, defau
                 prog=f"apdm {verb}",
                 use_underscores=True,
                 config=(tyro.conf.EnumChoicesFromValues,),
+                registry=RULES,
                 **options,
             )
     except SystemExit as stop:
@@ -38,14 +56,15 @@ def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, defau
         raise InputError(_one_line(said.getvalue()), fix=f"see 'apdm {verb} --help'") from None
 
 
-def preset(arguments: Sequence[str], names: Sequence[str], default: str) -> str:
-    """The value of `--preset`, needed before the other flags because it is their default."""
+def preset(arguments: Sequence[str], names: Collection[str], default: str, wanted: str = "--preset") -> str:
+    """The value of `--preset`, or another flag of one of `names`, needed before the other flags because
+    their defaults hang on it."""
     for place, argument in enumerate(arguments):
         flag, _, value = argument.partition("=")
-        if flag == "--preset":
+        if flag == wanted:
             value = value or (arguments[place + 1] if place + 1 < len(arguments) else "")
             if value not in names:
-                raise InputError(f"there is no preset '{value}'", fix=f"use one of {', '.join(names)}")
+                raise InputError(f"there is no {wanted[2:]} '{value}'", fix=nearest(value, names))
             return value
     return default
 

@@ -37,6 +37,10 @@ class ASPL(Cloak):
 
     learns = True
 
+    @property
+    def uses_target(self) -> bool:
+        return self.targeted
+
     def against(
         self, backbone: Backbone, material: CloakMaterial, climb: Climb, seed: int, watch: Watch
     ) -> Round:

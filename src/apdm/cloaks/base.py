@@ -73,6 +73,11 @@ class Cloak(ABC):
         """Where the first round begins: the pictures as they are, unless a method says otherwise."""
         return ball.center
 
+    @property
+    def uses_target(self) -> bool:
+        """Whether the material's target has a say."""
+        return False
+
     @final
     def __call__(
         self,

@@ -38,6 +38,10 @@ class FSMG(Cloak):
 
     learns = True
 
+    @property
+    def uses_target(self) -> bool:
+        return self.targeted
+
     def against(
         self, backbone: Backbone, material: CloakMaterial, climb: Climb, seed: int, watch: Watch
     ) -> Round:

@@ -50,6 +50,10 @@ class Mist(Cloak):
         super().__post_init__()
         at_least(self, rate=0)
 
+    @property
+    def uses_target(self) -> bool:
+        return True
+
     def start(self, ball: Ball, draws: torch.Generator) -> Pixels:
         return ball.anywhere(draws)
 

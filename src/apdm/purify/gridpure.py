@@ -85,7 +85,11 @@ class GridPure(Purifier):
             predicted = backbone.predict(noisy, times(t), condition)
             mean, deviation = schedule.step_back(noisy, predicted, times(t))
             noisy = mean + deviation * draw_noise(mean, draws)
-        return backbone.decode_images(noisy)
+        made = backbone.decode_images(noisy)
+        if made.shape != pieces.shape:
+            side = pieces.shape[3]
+            raise InputError(f"crops of {side} pixels are no whole latents", fix="resize the pictures")
+        return made
 
 
 def places(side: int) -> list[tuple[slice, slice]]:
