@@ -27,6 +27,7 @@ def test_the_defaults_are_published() -> None:
     cloak = PAP()
     assert (cloak.budget.grey_levels, cloak.step_size.grey_levels) == pytest.approx((6.375, 0.5))
     assert (cloak.steps, cloak.rounds, cloak.text_steps, cloak.text_rate) == (120, 1, 20, 1000)
+    assert not cloak.released_deviation
 
 
 def test_the_variance_is_that_of_a_bowl_through_both_points() -> None:
@@ -57,6 +58,16 @@ def test_the_text_descends_to_one_that_fits_better(tiny, material: CloakMaterial
     assert (after < before).all()
     moved = (fitting.flat() - prompt.flat()).square().mean(1)
     assert_close(variance, moved / (2 * (before - after)), rtol=1e-3, atol=0)
+
+
+def test_the_released_deviation_is_h_squared(tiny, material: CloakMaterial) -> None:
+    at = sample(tiny, material.pixels, generator(2)).detach()
+    prompt = tiny.encode_prompts([material.instance_prompt]).repeat(2)
+    (_, h), (_, variance) = (
+        PAP(text_steps=2, text_rate=50.0, released_deviation=it).texts(tiny, at, prompt)
+        for it in (False, True)
+    )
+    assert_close(variance.sqrt(), h**2)
 
 
 def test_each_picture_has_a_text_of_its_own(tiny, material: CloakMaterial) -> None:

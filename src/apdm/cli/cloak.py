@@ -85,7 +85,7 @@ def main(arguments: Sequence[str]) -> None:
         cloaked = wanted.cloak(models, _material(wanted, backbone, subject, watch), wanted.seed, watch)
     paths = pixels.save_png(cloaked, folder, "cloaked")
     (folder / RECORD_FILE).write_text(json.dumps(_record(wanted, subject, paths), indent=2) + "\n")
-    print(f"{len(paths)} cloaked photos in {folder}, off by {wanted.cloak.budget.grey_levels:g} grey levels")
+    print(f"{len(paths)} cloaked photos in {folder}; budget {wanted.cloak.budget.grey_levels:g} grey levels")
 
 
 def _material(wanted: CloakPhotos, backbone: Backbone, subject: Subject, watch: Watch) -> CloakMaterial:

@@ -40,7 +40,9 @@ class PAP(Cloak):
     text_steps: int = 20
     """Gradient steps from the prompt's embedding to the text that fits best [code]."""
     text_rate: float = 1000.0
-    """Their rate, on each picture's mean error [code]."""
+    """Their rate, on each picture's mean error; fits Stable Diffusion's text encoder [code]."""
+    released_deviation: bool = False
+    """The released code's deviation, h^2 for sqrt(h) (docs/papers.md); for comparison only."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,16 +76,16 @@ class PAP(Cloak):
         with torch.no_grad():
             fall = error(prompt) - error(fitting)
         moved = (prompt.flat() - fitting.flat()).square().mean(1)
-        return fitting, laplace_variance(moved, fall)
+        variance = laplace_variance(moved, fall)
+        return fitting, variance**4 if self.released_deviation else variance
 
 
 def laplace_variance(moved: Float[Tensor, "b"], fall: Float[Tensor, "b"]) -> Float[Tensor, "b"]:
     """The variance of each number of c, h = |c_0 - c_N|^2 / (2 |l_0 - l_N|), the squared norm a mean.
 
-    From l_0 = l_N + |c_0 - c_N|^2 / (2 h): the curvature of an isotropic bowl through both. h is taken as
-    Laplace's *covariance*, as the paper's formula has it; the released code takes h^2 for the deviation.
-    Where the text has not moved the variance is 0, and the step is plain ascent at c_N; a fall that
-    float32 cannot resolve counts as the smallest that it can.
+    From l_0 = l_N + |c_0 - c_N|^2 / (2 h), the isotropic bowl through both; h is Laplace's *covariance*,
+    the inverse of the curvature, as the paper's formula has it. Where the text has not moved it is 0, and
+    the step is plain ascent at c_N; a fall that float32 cannot resolve counts as the smallest that it can.
     """
     return moved / (2 * fall.abs().clamp(min=RESOLUTION))
 
