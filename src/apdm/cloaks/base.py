@@ -49,7 +49,8 @@ class CloakMaterial:
 @dataclass(frozen=True)
 class Cloak(ABC):
     """Settings of a cloak, which is called to make it. A subclass writes `against`; the call sees to the
-    rest: budget, range, 8 bits, counting, and the ensemble."""
+    rest: budget, range, 8 bits, counting, and the ensemble. Where a setting's source is "code", it is the
+    method's released one."""
 
     budget: Budget
     step_size: Budget

@@ -51,7 +51,7 @@ class Climb:
         for step in range(self.steps):
             leaf = pictures.detach().requires_grad_()
             height = objective(leaf, generator(seed, "climb", step))
-            value = finite(height, "the cloak", self.done + 1)
+            value = finite(height, "the cloak", self.done + 1, fix="lower the rates of its settings")
             (gradient,) = torch.autograd.grad(height, leaf)
             pictures = self.ball.step(leaf.detach(), gradient, self.step_size)
             self.done += 1
