@@ -317,6 +317,8 @@ def test_save_png_writes_what_load_reads(tmp_path: Path) -> None:
     paths = pixels.save_png(pictures, tmp_path / "new" / "folder", "sample")
     assert [path.name for path in paths] == ["sample_00000.png", "sample_00001.png", "sample_00002.png"]
     assert torch.equal(pixels.load(paths, 16), pictures)
+    (more,) = pixels.save_png(pictures[:1], tmp_path / "new" / "folder", "sample", first=3)
+    assert more.name == "sample_00003.png"
 
 
 def test_real_photos(shared_data: Path) -> None:
@@ -338,3 +340,33 @@ def test_the_stored_size_is_read_from_the_head(tmp_path: Path) -> None:
         pixels.read(tmp_path / "head.jpg")
     with pytest.raises(pixels.UnreadableImage, match="not an image"):
         pixels.stored_size(tmp_path / "other.png")
+
+
+def test_quantising_is_saving_and_reading(tmp_path: Path) -> None:
+    pictures = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    held = pixels.quantised(pictures)
+    assert torch.equal(held, pixels.load(pixels.save_png(pictures, tmp_path, "held"), 8))
+    assert (held - pictures).abs().max() <= 1 / 255 + 1e-6  # half a grey level of 2/255
+    assert torch.equal(pixels.quantised(held), held)
+
+
+def test_jpeg_is_pillows_file_read_again(tmp_path: Path) -> None:
+    pictures = pixels.from_uint8(np.stack([noise(seed, 16, 24) for seed in range(2)]))
+    for number, image in enumerate(pixels.to_images(pictures)):
+        image.save(tmp_path / f"{number}.jpg", quality=50)
+    for number, picture in enumerate(pixels.jpeg(pictures, 50)):
+        assert np.array_equal(pixels.to_uint8(picture[None])[0], values(tmp_path / f"{number}.jpg"))
+    assert (pixels.jpeg(pictures, 50) - pictures).abs().mean() > (
+        pixels.jpeg(pictures, 95) - pictures
+    ).abs().mean()
+
+
+def test_the_unit_range_and_back() -> None:
+    ends = torch.tensor([-1.0, 0.0, 1.0])
+    assert pixels.to_unit(ends).tolist() == [0, 0.5, 1]
+    assert torch.equal(pixels.from_unit(pixels.to_unit(ends)), ends)
+
+
+def test_resizing_to_both_sides() -> None:
+    ramp = torch.linspace(-1, 1, 8).view(1, 1, 1, 8).expand(1, 3, 6, 8)
+    assert pixels.resize_to(ramp, 3, 5).shape == (1, 3, 3, 5)

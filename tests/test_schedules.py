@@ -10,7 +10,7 @@ from diffusers import DDPMScheduler
 from torch.testing import assert_close
 
 from apdm.errors import InputError
-from apdm.schedules import DDPMSchedule
+from apdm.schedules import DDPMSchedule, discrete
 from apdm.seeding import generator
 
 KEPT = torch.tensor([0.64, 0.36])  # signal .8 and .6, noise .6 and .8
@@ -42,6 +42,50 @@ def test_all_times_agree_with_diffusers() -> None:
     clean, noise = torch.randn(2, 1000, 4, 2, 2, generator=generator(0)).unbind()
     assert_close(schedule.add_noise(clean, noise, t), scheduler.add_noise(clean, noise, t))
     assert_close(schedule.target(clean, noise, t), scheduler.get_velocity(clean, noise, t))
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_a_step_back_is_diffusers_ancestral_step(prediction_type: str) -> None:
+    scheduler: Any = DDPMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        prediction_type=prediction_type,
+    )
+    schedule = DDPMSchedule(scheduler.alphas_cumprod, prediction_type)
+    times = torch.tensor([0, 1, 2, 500, 999])
+    noisy, predicted = torch.randn(2, 5, 4, 2, 2, generator=generator(0)).unbind()
+    mean, deviation = schedule.step_back(noisy, predicted, times)
+    for row, t in enumerate(times.tolist()):
+        step = scheduler.step(predicted[row], t, noisy[row], generator=generator(1)).prev_sample
+        noise = torch.randn(4, 2, 2, generator=generator(1))
+        assert_close(mean[row] + deviation[row] * noise, step, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_the_first_time_leads_back_to_the_clean_latent(prediction_type: str) -> None:
+    schedule = DDPMSchedule(KEPT, prediction_type)
+    clean, noise, t = column(2.0, 5.0), column(-1.0, 3.0), torch.tensor([0, 1])
+    noisy, target = schedule.add_noise(clean, noise, t), schedule.target(clean, noise, t)
+    assert_close(schedule.clean(noisy, target, t), clean)
+    mean, deviation = schedule.step_back(noisy, target, t)
+    assert_close(mean[0], clean[0])
+    assert deviation[0] == 0 < deviation[1]
+
+
+def test_only_a_schedule_that_counts_is_discrete() -> None:
+    class Continuous:
+        def sample_times(self, count, generator): ...
+        def add_noise(self, clean, noise, t): ...
+        def target(self, clean, noise, t): ...
+        def weight(self, t): ...
+
+    schedule = DDPMSchedule(KEPT)
+    assert discrete(schedule) is schedule
+    assert schedule.steps == 2
+    with pytest.raises(InputError, match="time is continuous"):
+        discrete(Continuous())
 
 
 def test_times_are_uniform_over_the_whole_schedule() -> None:

@@ -36,9 +36,9 @@ def reset(optimizer: torch.optim.AdamW) -> None:
             value.zero_()
 
 
-def finite(loss: Scalar, loop: str, step: int) -> float:
+def finite(loss: Scalar, loop: str, step: int, fix: str = "lower its learning rate") -> float:
     """The loss as a number. Raises `InputError` when it is none any more, before it spoils the weights."""
     value = loss.item()
     if not math.isfinite(value):
-        raise InputError(f"{loop} diverged at step {step}", fix="lower its learning rate")
+        raise InputError(f"{loop} diverged at step {step}", fix=fix)
     return value

@@ -6,6 +6,7 @@ training scripts of the field do.
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from collections.abc import Sequence
@@ -186,9 +187,30 @@ def to_uint8(pixels: Pixels) -> NDArray[np.uint8]:
     return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
+def quantised(pixels: Pixels) -> Pixels:
+    """`pixels` as 8 bits hold them, which moves each value by half a grey level at most."""
+    return from_uint8(to_uint8(pixels)).to(pixels.device)
+
+
+def jpeg(pixels: Pixels, quality: int) -> Pixels:
+    """`pixels` after a JPEG file of `quality` 1 to 95, with Pillow's chroma subsampling (4:2:0)."""
+    compressed = []
+    for image in to_images(pixels):
+        with io.BytesIO() as file:
+            image.save(file, format="JPEG", quality=quality)
+            with Image.open(file) as read_back:
+                compressed.append(from_image(read_back))
+    return torch.cat(compressed).to(pixels.device)
+
+
 def to_unit(pixels: Pixels) -> Float[Tensor, "b 3 h w"]:
     """[-1, 1] -> [0, 1]."""
     return (pixels + 1) / 2
+
+
+def from_unit(pictures: Float[Tensor, "b 3 h w"]) -> Pixels:
+    """[0, 1] -> [-1, 1]."""
+    return pictures * 2 - 1
 
 
 def to_images(pixels: Pixels) -> list[Image.Image]:
@@ -199,6 +221,11 @@ def to_images(pixels: Pixels) -> list[Image.Image]:
 def resize(pixels: Pixels, size: int) -> Pixels:
     """Short side to `size`: bicubic with antialiasing, as metrics preprocess; clamped to [-1, 1]."""
     width, height = _short_side(pixels.shape[3], pixels.shape[2], size)
+    return resize_to(pixels, height, width)
+
+
+def resize_to(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Both sides as given: bicubic with antialiasing; clamped to [-1, 1]."""
     return interpolate(pixels, (height, width), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
@@ -217,10 +244,11 @@ def grid(pixels: Pixels, columns: int) -> Pixels:
     return table.reshape(1, channels, rows * height, columns * width)[:, :, :-GRID_GAP, :-GRID_GAP]
 
 
-def save_png(pixels: Pixels, folder: Path, stem: str) -> tuple[Path, ...]:
-    """Writes `folder`/`stem`_00000.png, ..., one for each picture; sorted by name they keep their order."""
+def save_png(pixels: Pixels, folder: Path, stem: str, first: int = 0) -> tuple[Path, ...]:
+    """Writes `folder`/`stem`_00000.png, ..., one for each picture, counted from `first`; sorted by name
+    they keep their order."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = tuple(folder / f"{stem}_{number:05d}.png" for number in range(len(pixels)))
+    paths = tuple(folder / f"{stem}_{first + number:05d}.png" for number in range(len(pixels)))
     for path, image in zip(paths, to_images(pixels), strict=True):
         image.save(path)
     return paths

@@ -7,7 +7,7 @@ it works on. `clean` are scaled latents z0, `noise` is e ~ N(0, I), both [b c h 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -35,6 +35,31 @@ class NoiseSchedule(Protocol):
     def weight(self, t: Timesteps) -> Float[Tensor, "b 1 1 1"]:
         """The training objective's weight of each sample."""
         ...
+
+
+@runtime_checkable
+class DiscreteSchedule(NoiseSchedule, Protocol):
+    """A schedule whose times are the numbers 0 .. steps - 1, each noisier than the one before."""
+
+    @property
+    def steps(self) -> int: ...
+
+    def step_back(
+        self, noisy: Latents, predicted: Latents, t: Timesteps
+    ) -> tuple[Latents, Float[Tensor, "b 1 1 1"]]:
+        """Mean and deviation of z_{t-1}, given z_t and what the network predicted there."""
+        ...
+
+
+def discrete(schedule: NoiseSchedule) -> DiscreteSchedule:
+    """`schedule`, for a method that speaks of t - 1 or of a window of times. Raises `InputError` where
+    times cannot be counted."""
+    if not isinstance(schedule, DiscreteSchedule):
+        raise InputError(
+            "the method counts time in steps, and the model's time is continuous",
+            fix="use a model of the Stable Diffusion 1.x or 2.x family, or another method",
+        )
+    return schedule
 
 
 @dataclass(frozen=True)
@@ -72,6 +97,29 @@ class DDPMSchedule:
 
     def weight(self, t: Timesteps) -> Float[Tensor, "b 1 1 1"]:
         return torch.ones(len(t), 1, 1, 1, device=t.device)
+
+    @property
+    def steps(self) -> int:
+        return len(self.kept)
+
+    def step_back(
+        self, noisy: Latents, predicted: Latents, t: Timesteps
+    ) -> tuple[Latents, Float[Tensor, "b 1 1 1"]]:
+        """Of the posterior q(z_{t-1} | z_t, z0 as predicted), Ho et al. 2020, eq. 6 and 7; at t = 0 the
+        predicted z0, without deviation."""
+        kept = self.kept[t].view(-1, 1, 1, 1)
+        before = torch.where(t > 0, self.kept[t - 1], 1.0).view(-1, 1, 1, 1)
+        share = 1 - kept / before  # beta_t
+        mean = before.sqrt() * share * self.clean(noisy, predicted, t)
+        mean = (mean + (kept / before).sqrt() * (1 - before) * noisy) / (1 - kept)
+        return mean, (share * (1 - before) / (1 - kept)).sqrt()
+
+    def clean(self, noisy: Latents, predicted: Latents, t: Timesteps) -> Latents:
+        """The z0 that the network's output at z_t stands for."""
+        signal, spread = self._scales(t)
+        if self.prediction_type == "epsilon":
+            return (noisy - spread * predicted) / signal
+        return signal * noisy - spread * predicted
 
     def _scales(self, t: Timesteps) -> tuple[Float[Tensor, "b 1 1 1"], Float[Tensor, "b 1 1 1"]]:
         kept = self.kept[t].view(-1, 1, 1, 1)

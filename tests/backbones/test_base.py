@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from apdm.backbones.base import Condition, EncodedImages, Moments, batches, draw_noise
 from apdm.backbones.tiny import tiny_stable_diffusion
+from apdm.errors import InputError
 from apdm.seeding import generator
 
 
@@ -37,6 +38,22 @@ def test_conditions_are_picked_repeated_and_joined_part_by_part() -> None:
     assert rows_of(pair[:1]) == [1]
     assert rows_of(pair.repeat(2)) == [1, 2, 1, 2]
     assert rows_of(Condition.cat([pair, condition(5)])) == [1, 2, 5]
+
+
+def test_a_condition_is_changed_part_by_part_beside_others() -> None:
+    summed = condition(1, 2).map(
+        lambda part, other, third: part + other * third, condition(3, 4), condition(5, 6)
+    )
+    assert rows_of(summed) == [1 + 3 * 5, 2 + 4 * 6]
+    assert condition(1, 2).flat().tolist() == [[1] * 7, [2] * 7]
+
+
+def test_a_condition_has_a_gradient_and_stays_as_it_is() -> None:
+    here = condition(1.0, 2.0)
+    slope = here.gradient(lambda c: c.flat().square().sum())  # 2 c
+    assert rows_of(slope) == [2, 4]
+    assert rows_of(here) == [1, 2]
+    assert not any(part.requires_grad for c in (here, slope) for part in c.parts.values())
 
 
 def test_a_detached_condition_carries_no_gradient() -> None:
@@ -88,6 +105,13 @@ def test_encoding_binds_images_and_prompt_without_gradient() -> None:
     assert_close(images.moments.mean, model.encode_images(pixels).mean)
     assert torch.equal(images.condition.parts["text"], model.encode_prompts(["a photo of dog"]).parts["text"])
     assert not images.condition.parts["text"].requires_grad
+
+
+def test_a_family_without_residual_blocks_refuses_to_show_them(one_weight) -> None:
+    model = one_weight()
+    model.name = "other"
+    with pytest.raises(InputError, match="'other' has no residual up blocks"):
+        model.features()
 
 
 def test_weights_are_taken_over_in_place() -> None:

@@ -108,6 +108,35 @@ def test_moments_are_the_autoencoders_times_its_scale(tiny: StableDiffusion) -> 
     assert not moments.mean.requires_grad
 
 
+def test_moments_have_a_gradient_in_the_pixels(tiny: StableDiffusion) -> None:
+    pixels = pictures(11).requires_grad_()
+    moments = tiny.encode_images(pixels)
+    for part in (moments.mean, moments.deviation):
+        (gradient,) = torch.autograd.grad(part.square().sum(), pixels, retain_graph=True)
+        assert (gradient.abs().sum((1, 2, 3)) > 0).all()
+
+
+def test_decoding_undoes_the_scale_and_clamps(tiny: StableDiffusion) -> None:
+    latents = torch.randn(2, 4, 8, 8, generator=generator(0))
+    with torch.no_grad():
+        assert_close(
+            tiny.decode_images(latents), tiny.pipeline.vae.decode(latents / 0.18215).sample.clamp(-1, 1)
+        )
+    assert tiny.decode_images(1e4 * latents).abs().max() == 1
+
+
+def test_features_are_the_last_up_blocks_residual_outputs(tiny: StableDiffusion) -> None:
+    noisy = torch.randn(2, 4, 8, 8, generator=generator(0)).requires_grad_()
+    condition, t = tiny.encode_prompts(PROMPTS[:2]), torch.tensor([3, 700])
+    with tiny.features() as features:
+        predicted = tiny.predict(noisy, t, condition)
+    assert [tuple(part.shape) for part in features] == [(2, 8, 8, 8)] * 2  # layers_per_block + 1
+    (gradient,) = torch.autograd.grad(features[-1].square().sum(), noisy)
+    assert gradient.abs().sum() > 0
+    assert torch.equal(tiny.predict(noisy, t, condition), predicted)
+    assert len(features) == 2  # closed: it hears no more
+
+
 def test_the_condition_is_the_text_encoders_last_hidden_state(tiny: StableDiffusion) -> None:
     condition = tiny.encode_prompts(PROMPTS)
     expected, _ = tiny.pipeline.encode_prompt(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from apdm.cli.arguments import choice, read
+from apdm.cloaks.budget import Budget
 from apdm.errors import InputError
 
 
@@ -65,3 +66,21 @@ def test_a_choice_is_found_wherever_it_stands() -> None:
 def test_an_unknown_choice_names_the_known_or_the_nearest(arguments: list[str], hint: str) -> None:
     with pytest.raises(InputError, match=hint):
         choice(arguments, "preset", ("published", "toybox"), "published")
+
+
+@dataclass(frozen=True)
+class Limited:
+    """Something with a limit."""
+
+    budget: Budget = Budget(16 / 255, (-1, 1))
+    """How far."""
+
+
+def test_a_budget_is_one_word_that_names_its_range(capsys: pytest.CaptureFixture[str]) -> None:
+    assert read(Limited, "verb", [], "example").budget == Budget(16 / 255, (-1, 1))
+    assert read(Limited, "verb", ["--budget", "0.05@[-1,1]"], "example").budget == Budget(0.05, (-1, 1))
+    with pytest.raises(InputError, match=r"budget 0\.05 does not say of what range: write 8/255"):
+        read(Limited, "verb", ["--budget", "0.05"], "example")
+    with pytest.raises(SystemExit):
+        read(Limited, "verb", ["--help"], "example")
+    assert "16/255@[-1,1]" in capsys.readouterr().out

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from apdm.backbones.attention import Group, attention_weights
 from apdm.errors import InputError, at_least
 from apdm.schedules import NoiseSchedule
-from apdm.types import Latents, Pixels, Timesteps
+from apdm.types import Latents, Pixels, Scalar, Timesteps
 from apdm.watch import Watch, silent
 
 
@@ -39,6 +40,22 @@ class Condition:
 
     def detach(self) -> Condition:
         return Condition({name: part.detach() for name, part in self.parts.items()})
+
+    def map(self, change: Callable[..., Tensor], *others: Condition) -> Condition:
+        """Each part after `change`, which is also given the others' parts of the same name."""
+        return Condition(
+            {name: change(part, *(o.parts[name] for o in others)) for name, part in self.parts.items()}
+        )
+
+    def gradient(self, loss: Callable[[Condition], Scalar]) -> Condition:
+        """d loss / d condition here, part by part."""
+        leaf = self.map(lambda part: part.detach().requires_grad_())
+        slopes = torch.autograd.grad(loss(leaf), list(leaf.parts.values()))
+        return Condition(dict(zip(leaf.parts, slopes, strict=True)))
+
+    def flat(self) -> Float[Tensor, "b n"]:
+        """All numbers of each row."""
+        return torch.cat([part.flatten(1) for part in self.parts.values()], dim=1)
 
     @staticmethod
     def cat(conditions: Sequence[Condition]) -> Condition:
@@ -115,7 +132,11 @@ class Backbone(ABC):
 
     @abstractmethod
     def encode_images(self, pixels: Pixels) -> Moments:
-        """Posterior moments of the scaled latents, without gradient."""
+        """Posterior moments of the scaled latents; differentiable in the pixels."""
+
+    @abstractmethod
+    def decode_images(self, latents: Latents) -> Pixels:
+        """The pictures of scaled latents, clamped to [-1, 1]."""
 
     @abstractmethod
     def encode_prompts(self, prompts: Sequence[str]) -> Condition:
@@ -130,6 +151,11 @@ class Backbone(ABC):
         self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling, watch: Watch = silent
     ) -> Pixels:
         """One picture for each prompt and seed; a picture depends on its own seed only."""
+
+    def features(self) -> AbstractContextManager[list[Tensor]]:
+        """While it is open, every `predict` appends the outputs of the network's last residual blocks,
+        [b c h w] each, with gradient. Raises `InputError` where the network has none."""
+        raise InputError(f"'{self.name}' has no residual up blocks", fix="use a model with a UNet")
 
     @abstractmethod
     def copy(self) -> Backbone:

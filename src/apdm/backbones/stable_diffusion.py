@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,6 @@ class StableDiffusion(Backbone):
     def text(self, parts: Mapping[str, Any]) -> None:
         self.pipeline.register_modules(**parts)
 
-    @torch.no_grad()
     def encode_images(self, pixels: Pixels) -> Moments:
         scale = self.pipeline.vae.config["scaling_factor"]
         means, deviations = [], []
@@ -59,6 +59,10 @@ class StableDiffusion(Backbone):
             means.append(posterior.mean * scale)
             deviations.append(posterior.std * scale)
         return Moments(torch.cat(means), torch.cat(deviations))
+
+    def decode_images(self, latents: Latents) -> Pixels:
+        vae = self.pipeline.vae
+        return vae.decode(latents / vae.config["scaling_factor"]).sample.clamp(-1, 1)
 
     def encode_prompts(self, prompts: Sequence[str]) -> Condition:
         tokenizer = self.pipeline.tokenizer
@@ -82,6 +86,20 @@ class StableDiffusion(Backbone):
     def predict(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
         return self.network(noisy, t, encoder_hidden_states=condition.parts["text"]).sample
 
+    @contextmanager
+    def features(self) -> Iterator[list[Tensor]]:
+        heard: list[Tensor] = []
+        blocks: Any = self.network.up_blocks
+        hooks = [
+            block.register_forward_hook(lambda block, inputs, output: heard.append(output))
+            for block in blocks[-1].resnets
+        ]
+        try:
+            yield heard
+        finally:
+            for hook in hooks:
+                hook.remove()
+
     @torch.no_grad()
     def generate(
         self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling, watch: Watch = silent
@@ -96,8 +114,7 @@ class StableDiffusion(Backbone):
                 guidance_scale=sampling.guidance_scale,
                 output_type="latent",
             )
-            scale = self.pipeline.vae.config["scaling_factor"]
-            pieces.append(self.pipeline.vae.decode(output.images / scale).sample.clamp(-1, 1).cpu())
+            pieces.append(self.decode_images(output.images).cpu())
             watch("generate", rows.stop, len(prompts), {})
         return torch.cat(pieces)
 

@@ -10,10 +10,27 @@ from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from apdm.cloaks.budget import Budget
 from apdm.errors import InputError, unknown
 
 T = TypeVar("T")
+RULES = ConstructorRegistry()
+
+
+@RULES.primitive_rule
+def _budget(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Budget] | None:
+    """A budget is one word, and says of what range."""
+    if info.type is not Budget:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="BUDGET",
+        instance_from_str=lambda words: Budget.parse(words[0]),
+        is_instance=lambda value: isinstance(value, Budget),
+        str_from_instance=lambda budget: [str(budget)],
+    )
 
 
 def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, default: T | None = None) -> T:
@@ -29,6 +46,7 @@ def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, defau
                 prog=f"apdm {verb}",
                 use_underscores=True,
                 config=(tyro.conf.EnumChoicesFromValues,),
+                registry=RULES,
                 **options,
             )
     except SystemExit as stop:

@@ -34,7 +34,7 @@ from apdm.benchmark.record import (
 )
 from apdm.benchmark.store import versions
 from apdm.cli.arguments import read
-from apdm.cli.options import SubjectOptions, new_folder
+from apdm.cli.options import SubjectOptions, new_folder, pictures_in
 from apdm.cli.progress import progress
 from apdm.errors import InputError, at_least
 from apdm.metrics.base import FeatureExtractor
@@ -43,7 +43,7 @@ from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.metrics.statistics import Cell
 from apdm.pixels import load, save_png
 from apdm.report import write_contact_sheet, write_report
-from apdm.subject import Subject, Verdict, inspect
+from apdm.subject import Subject
 from apdm.types import Pixels
 from apdm.watch import Watch
 
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str]) -> None:
     if subject.protect == subject.held_out and len(subject.held_out) < 2:
         raise InputError("one photo in all sets has nothing to be compared with", fix="give two or more")
     folders = {name: getattr(wanted, flag) for name, flag in FLAGS.items()}
-    found = {name: _pictures(place) for name, place in folders.items() if place}
+    found = {name: pictures_in(place) for name, place in folders.items() if place}
     first = found["attacked_protected"][0]
     size = wanted.resolution or min(first.width, first.height)
     pictures = {name: load([v.path for v in verdicts], size) for name, verdicts in found.items()}
@@ -210,20 +210,6 @@ def _report(
     write_result(Result((found,), toy, (wanted.attack,), settings, versions()), folder)
     print(write_report(folder))
     print(write_contact_sheet(folder))
-
-
-def _pictures(folder: Path) -> list[Verdict]:
-    """Those of every picture directly in `folder`, sorted by name. Raises `InputError` if there is none."""
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder", fix="give a folder of pictures")
-    verdicts = [inspect(p) for p in sorted(folder.iterdir()) if p.is_file()]
-    for verdict in verdicts:
-        if not verdict.usable and not verdict.sidecar:
-            print(f"{verdict.path}: set aside, {verdict.note}")
-    usable = [verdict for verdict in verdicts if verdict.usable]
-    if not usable:
-        raise InputError(f"{folder} holds no picture", fix="give the folder that 'apdm generate' wrote")
-    return usable
 
 
 def _show(figures: dict[str, Figure], eye: str) -> None:

@@ -15,6 +15,8 @@ VERBS = {
     "demo": "protect the Toybox against two subjects, attack, measure, report",
     "protect": "make a model refuse to be personalised on a subject",
     "personalize": "attack a model: teach it a subject (DreamBooth)",
+    "cloak": "change a subject's photos a little, so that a model learns them badly",
+    "purify": "answer a cloak: clean photos before an attack learns from them",
     "generate": "make pictures from prompts",
     "evaluate": "measure how much pictures resemble a subject",
     "benchmark": "run a scenario, such as the frozen evaluation of protection",

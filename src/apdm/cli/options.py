@@ -11,7 +11,7 @@ import tyro
 from apdm.backbones.base import Backbone
 from apdm.backbones.load import load, locate
 from apdm.errors import InputError
-from apdm.subject import Subject
+from apdm.subject import Subject, Verdict, inspect
 
 NOT_RECORDED = Path("not recorded")  # in what is published with a model: where its maker keeps things
 SIDE_STEP = 8  # pixels that one latent stands for in every known family
@@ -70,6 +70,22 @@ def new_folder(path: Path) -> Path:
         raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def pictures_in(folder: Path) -> list[Verdict]:
+    """Those of every picture directly in `folder`, sorted by name. Raises `InputError` if there is none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder", fix="give a folder of pictures")
+    verdicts = [inspect(p) for p in sorted(folder.iterdir()) if p.is_file()]
+    for verdict in verdicts:
+        if not verdict.usable and not verdict.sidecar:
+            print(f"{verdict.path}: set aside, {verdict.note}")
+    usable = [verdict for verdict in verdicts if verdict.usable]
+    if not usable:
+        raise InputError(
+            f"{folder} holds no picture", fix="give a folder that holds some, such as 'apdm generate' writes"
+        )
+    return usable
 
 
 class Job(Protocol):

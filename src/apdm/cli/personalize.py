@@ -18,8 +18,8 @@ from apdm.cli.arguments import choice, read
 from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opened, public_name, side
 from apdm.cli.progress import progress
 from apdm.errors import InputError, at_least
-from apdm.personalizers import PERSONALIZERS
 from apdm.personalizers.base import Material, Personalizer, class_images, personalize
+from apdm.personalizers.table import PERSONALIZERS
 from apdm.pixels import resize
 from apdm.subject import Subject
 from apdm.toybox import presets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apdm.backbones.base import Backbone, Condition
+from apdm.schedules import NoiseSchedule
 from apdm.types import Errors, Latents, Timesteps
 
 
@@ -15,6 +16,12 @@ def denoising_error(
     [b c h w]: APDM compares errors element by element, Custom Diffusion masks them, DreamBooth takes
     their mean; reducing is the caller's affair. Its mean is the simple loss of Ho et al. 2020, eq. 14.
     """
-    noisy = backbone.schedule.add_noise(clean, noise, t)
-    predicted = backbone.predict(noisy, t, condition)
-    return backbone.schedule.weight(t) * (predicted - backbone.schedule.target(clean, noise, t)).square()
+    predicted = backbone.predict(backbone.schedule.add_noise(clean, noise, t), t, condition)
+    return prediction_error(backbone.schedule, predicted, clean, noise, t)
+
+
+def prediction_error(
+    schedule: NoiseSchedule, predicted: Latents, clean: Latents, noise: Latents, t: Timesteps
+) -> Errors:
+    """The same where the prediction at z_t has been made, unreduced [b c h w]."""
+    return schedule.weight(t) * (predicted - schedule.target(clean, noise, t)).square()
