@@ -1,5 +1,5 @@
-"""From what JSON or TOML has to frozen classes, strictly: an unknown key, a missing one and a value of another
-type are errors with the place named and the nearest name offered."""
+"""From what JSON or TOML has to frozen classes, strictly: an unknown key, a missing one and a value of
+another type are errors with the place named and the nearest name offered."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 
 def read_as(kind: type[T], data: object, where: str) -> T:
-    """`data` as a `kind`: a dataclass, a tuple, a mapping, an optional, an enum or a scalar. `where` names the
-    place in what is said about it. Raises `InputError`.
+    """`data` as a `kind`: a dataclass, a tuple, a mapping, an optional, an enum or a scalar. `where` names
+    the place in what is said about it. Raises `InputError`.
 
     A dataclass may hold `NULL`, a mapping from its fields' names to what JSON's null stands for.
     """
@@ -50,7 +50,7 @@ def changed(settings: T, values: Mapping[str, object], where: str) -> T:
     """`settings` with some fields changed, nested ones in part. Raises `InputError` as `read_as` does."""
     if not values:
         return settings
-    if not is_dataclass(settings):
+    if not is_dataclass(settings) or isinstance(settings, type):
         raise InputError(f"{where} has no settings", fix=f"leave out {', '.join(values)}")
     hints = get_type_hints(type(settings))
     known = tuple(field.name for field in fields(settings))
@@ -63,7 +63,7 @@ def changed(settings: T, values: Mapping[str, object], where: str) -> T:
             read[name] = changed(now, cast("Mapping[str, object]", value), place)
         else:
             read[name] = _read(hints[name], value, place)
-    return cast(T, replace(settings, **read))
+    return replace(settings, **read)
 
 
 def refuse_name(name: str, known: Iterable[str], where: str) -> NoReturn:

@@ -17,7 +17,8 @@ VERBS = {
     "personalize": "attack a model: teach it a subject (DreamBooth)",
     "generate": "make pictures from prompts",
     "evaluate": "measure how much pictures resemble a subject",
-    "benchmark": "run a scenario, such as the frozen evaluation of protection",
+    "bench": "make the cells of a scenario: a table of the paper, or the frozen evaluation",
+    "table": "write the tables of a bench's records",
     "report": "write a run's page and contact sheet again",
     "toybox": "render toys, or sample captioned scenes",
 }
