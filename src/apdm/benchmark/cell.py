@@ -17,8 +17,8 @@ from apdm.subject import SetName
 
 @dataclass(frozen=True)
 class Cell:
-    """One attack on one subject and its measurement. `model` is loaded by that name, `weights` tells its
-    weights from others of the name."""
+    """One attack on one subject and its measurement. Model and judge are loaded by name; `weights` tell theirs
+    from others of the name."""
 
     model: str
     weights: str
@@ -38,6 +38,7 @@ class Cell:
     class_images: int
     sampling: Sampling
     judge: str
+    judge_weights: str
     seed: int
     """Of the attack's draws."""
     setup_seed: int
@@ -73,7 +74,9 @@ class Cell:
 
     @property
     def digest(self) -> str:
-        return digest(EVALUATION, self.attack.about, self.control.attack.about, self.judge, self.subject.key)
+        return digest(
+            EVALUATION, self.attack.about, self.control.attack.about, self.judge_weights, self.subject.key
+        )
 
     # Works, by what each depends on.
 
@@ -81,7 +84,7 @@ class Cell:
     def own_photos(self) -> Work:
         """The attacker's photos before anything was done to them."""
         about = {"subject": self.subject.key, "photos": self.photos, "count": self.count}
-        return Work("photos", self.photos, about | {"side of": self.weights})
+        return Work("photos", "", about | {"side of": self.weights})
 
     @property
     def cloaked(self) -> Work | None:
@@ -139,7 +142,7 @@ class Cell:
             "sampling": plain(self.sampling),
             "seed": self.setup_seed,
         }
-        return Work("class-images", "class images", about)
+        return Work("class-images", "", about)
 
     @property
     def attack(self) -> Work:
@@ -151,7 +154,7 @@ class Cell:
             "model": self.protected.about if self.protected else self.weights,
         }
         if self.personalizer is None:
-            return Work("attack", "no attack", asked)
+            return Work("attack", "none", asked)
         learnt = {
             "personalizer": plain(self.personalizer),
             "trained on": self.trained_on,
@@ -183,4 +186,4 @@ class Cell:
 
 def subject_work(who: Source) -> Work:
     about: Mapping[str, object] = who.key
-    return Work("subject", "subject", about)
+    return Work("subject", "", about)

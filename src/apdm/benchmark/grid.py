@@ -118,7 +118,7 @@ class Size:
     protector: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     personalizer: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """By method, what a piece of work is expected to take while none has been made here."""
+    """Of a work ("protect apdm"), expected as long as none of its sort has been made here."""
     seed: int = 0
     """Of everything else."""
 

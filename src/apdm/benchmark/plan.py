@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from apdm.assets import TOYBOX_GENERATOR, sha256
+from apdm.assets import TOYBOX_IDENTITY, sha256
 from apdm.backbones.load import locate
 from apdm.benchmark.cell import Cell
 from apdm.benchmark.grid import ITSELF, KINDS, TWIN, Grid, Row, Size, one_of
@@ -16,8 +16,9 @@ from apdm.benchmark.methods import NONE, Chosen, Methods
 from apdm.benchmark.outcome import ListedRow, Listing, record_path
 from apdm.benchmark.reading import changed
 from apdm.benchmark.subjects import Source, source
-from apdm.benchmark.works import Work, Works
+from apdm.benchmark.works import Work, Works, digest
 from apdm.errors import InputError
+from apdm.metrics.judges import TOYBOX
 from apdm.prompts import EVALUATION_TEMPLATES, LIVE_TEMPLATES, OBJECT_TEMPLATES
 from apdm.subject import SetName
 
@@ -73,14 +74,14 @@ class Plan:
 def planned(grid: Grid, name: str, size: Size, methods: Methods, data: Path | None) -> Plan:
     """The cells of `grid` at the size called `name`. Photos below `data` are looked at; nothing is loaded.
     Raises `InputError` for a method, subject or setting that is not known, and a clean count above N."""
-    weights = weights_key(size.model)
+    weights = model_weights(size.model), judge_weights(size.judge)
     subjects = {
         noun: [source(noun, which, size.views, data, size.same_images) for which in several]
         for noun, several in size.subjects.items()
     }
     rows: dict[str, dict[str, list[list[Cell]]]] = {}
     for row in grid.row:
-        make = partial(_cell, row, name, size, methods, weights, subjects)
+        make = partial(_cell, row, name, size, methods, *weights, subjects)
         rows[row.label] = {
             noun: [[make(who, seed) for seed in size.seeds] for who in subjects[noun]]
             for noun in size.attacked
@@ -94,6 +95,7 @@ def _cell(
     size: Size,
     methods: Methods,
     weights: str,
+    judge_weights: str,
     subjects: Mapping[str, list[Source]],
     who: Source,
     seed: int,
@@ -126,6 +128,7 @@ def _cell(
         class_images=size.class_images,
         sampling=size.sampling,
         judge=size.judge,
+        judge_weights=judge_weights,
         seed=seed,
         setup_seed=size.seed,
     )
@@ -156,16 +159,20 @@ def _protected_for(row: Row, who: Source, subjects: Mapping[str, list[Source]]) 
     return same[same.index(who) - 1]
 
 
-def weights_key(model: str) -> str:
-    """What tells a model's weights from others: hashes of a folder's files, a hub id itself."""
-    place = locate(model)
-    if model == "toybox":
-        return sha256(TOYBOX_GENERATOR.folder() / "SHA256SUMS.json")
-    folder = Path(place)
-    if not folder.is_dir():
-        return place
-    files = sorted(folder.rglob("*.safetensors"))
-    return " ".join(sha256(path) for path in files)
+def model_weights(model: str) -> str:
+    """What tells a model's weights from others."""
+    return _weights(locate(model))
+
+
+def judge_weights(judge: str) -> str:
+    """The same of a judge's."""
+    return _weights(str(TOYBOX_IDENTITY.folder()) if judge == TOYBOX else judge)
+
+
+def _weights(place: str) -> str:
+    """A digest of a folder's files, a hub id itself."""
+    files = sorted(Path(place).rglob("*.safetensors")) if Path(place).is_dir() else []
+    return digest(*(sha256(path) for path in files)) if files else place
 
 
 @dataclass(frozen=True)
@@ -181,7 +188,7 @@ class Cost:
 
 def costs(plan: Plan, works: Works, expected: Mapping[str, float]) -> Iterator[Cost]:
     """Of each cell, in the order in which they are made. Seconds are the median of such works that are there,
-    else what the size expects of the method."""
+    else what the size expects."""
     labels = {
         cell.digest: label
         for label, by_class in reversed(list(plan.rows.items()))
@@ -195,23 +202,19 @@ def costs(plan: Plan, works: Works, expected: Mapping[str, float]) -> Iterator[C
         missing = [work for work in cell.works if work.digest not in seen and not works.there(work)]
         seen |= {work.digest for work in missing}
         done = record_path(works.folder, cell.digest).exists()
-        each = [known.get(_sort(work), expected.get(work.method)) for work in missing if _counts(work)]
+        each = [known.get(work.title, expected.get(work.title)) for work in missing if _counts(work)]
         total = None if None in each else sum(it for it in each if it is not None)
-        names = tuple(f"{work.kind} {work.method}".strip() for work in missing if _counts(work))
+        names = tuple(work.title for work in missing if _counts(work))
         yield Cost(labels[cell.digest], cell, done, 0.0 if done else total, () if done else names)
 
 
-def _medians(plan: Plan, works: Works) -> dict[tuple[str, str], float]:
-    took: dict[tuple[str, str], list[float]] = {}
+def _medians(plan: Plan, works: Works) -> dict[str, float]:
+    took: dict[str, list[float]] = {}
     every = {work.digest: work for cell in plan.cells() for work in cell.works}
     for work in every.values():
         if works.there(work):
-            took.setdefault(_sort(work), []).append(works.made(work).seconds)
-    return {sort: median(seconds) for sort, seconds in took.items()}
-
-
-def _sort(work: Work) -> tuple[str, str]:
-    return work.kind, work.method
+            took.setdefault(work.title, []).append(works.made(work).seconds)
+    return {title: median(seconds) for title, seconds in took.items()}
 
 
 def _counts(work: Work) -> bool:

@@ -102,7 +102,7 @@ class Runner:
             cell=cell.config,
             measured=values["cell"],
             control=values["control"],
-            works={it.digest: f"{it.kind} {it.method}" for it in made},
+            works={work.digest: work.title for work in cell.works},
             wall_time=round(seconds, 2),
             peak_memory=max(peaks, default=None),
             pictures=self._named(pictures["cell"]),

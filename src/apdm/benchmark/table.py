@@ -13,10 +13,11 @@ ALL = "all"  # the column of all classes together
 
 @dataclass(frozen=True)
 class Column:
-    """One metric of one class; `better` is higher or lower. `kind` says whose figures they are: ours, those
-    of our controls, or the published ones."""
+    """One metric of one class, `name` being its own or its judge's; `better` is higher or lower. `kind` says
+    whose figures they are: ours, those of our controls, or the published ones."""
 
     metric: str
+    name: str
     class_noun: str
     better: str
     kind: str = OURS

@@ -26,7 +26,7 @@ def tabulate(listing: Listing, folder: Path) -> Table:
             f"no cell of '{listing.name}' at size {listing.size} is finished", fix="run apdm bench"
         )
     refuse_mixtures(list(found.values()))
-    columns = columns_of(listing)
+    columns = columns_of(listing, judges_of(found))
     lines = [
         Line(
             row.label,
@@ -61,22 +61,28 @@ def refuse_mixtures(outcomes: Sequence[Outcome]) -> None:
         raise InputError(f"the records and their works are of commits {', '.join(codes)}", fix=fix)
 
 
-def columns_of(listing: Listing) -> tuple[Column, ...]:
-    """For each metric, each class attacked and all of them together: ours, if wanted the controls', and the
-    published one."""
+def columns_of(listing: Listing, judges: str) -> tuple[Column, ...]:
+    """For each metric, each class attacked and, last, all of them together: ours, if wanted the controls', and
+    the published one."""
     ours = list(dict.fromkeys(noun for row in listing.rows for noun in row.cells))
     ours += [ALL] if len(ours) > 1 else []
     found: list[Column] = []
     for metric, better in listing.better.items():
-        theirs = {noun for row in listing.rows for noun in row.published.get(metric, {})}
-        for noun in [*ours, *sorted(theirs - set(ours))]:
+        theirs = list(dict.fromkeys(noun for row in listing.rows for noun in row.published.get(metric, {})))
+        name, published = (judges, "DINO") if metric == "similarity" else ("BRISQUE", "BRISQUE")
+        for noun in sorted(dict.fromkeys([*ours, *theirs]), key=lambda it: it == ALL):
             if noun in ours:
-                found.append(Column(metric, noun, better))
+                found.append(Column(metric, name, noun, better))
             if noun in ours and listing.controls:
-                found.append(Column(metric, noun, better, CONTROLS))
+                found.append(Column(metric, name, noun, better, CONTROLS))
             if noun in theirs:
-                found.append(Column(metric, noun, better, PUBLISHED))
+                found.append(Column(metric, published, noun, better, PUBLISHED))
     return tuple(found)
+
+
+def judges_of(found: Mapping[str, Outcome]) -> str:
+    """The names of the networks that similarity was seen by."""
+    return ", ".join(sorted({outcome.measured["similarity"].extractor for outcome in found.values()}))
 
 
 def entry(row: ListedRow, column: Column, found: Mapping[str, Outcome]) -> Entry:
@@ -103,11 +109,10 @@ def notes(listing: Listing, found: Mapping[str, Outcome], missing: int) -> tuple
     outcomes = list(found.values())
     by = [it for outcome in outcomes for it in outcome.provenance]
     models = sorted({str(it.cell["model"]) for it in outcomes})
-    judges = sorted({it.measured["similarity"].extractor for it in outcomes})
     subjects = {str(it.cell["subject"]) for it in outcomes}
     seeds = {str(it.cell["seed"]) for it in outcomes}
     told = [
-        f"Model {', '.join(models)}; similarity by {', '.join(judges)}: the mean cosine to held-out photos. "
+        f"Model {', '.join(models)}; {judges_of(found)}: mean cosine of its features to held-out photos. "
         f"Means over {len(subjects)} subjects and {len(seeds)} attack seeds with 95 % bootstrap intervals "
         "over subjects, seeds and pictures; nothing is selected.",
         "A control is the same attack with clean photos on the unprotected model.",

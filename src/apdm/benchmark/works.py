@@ -37,11 +37,16 @@ class Busy(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """A piece of work by what it depends on: `about` is plain, and `method` a name to count its cost by."""
+    """A piece of work by what it depends on; `about` is plain."""
 
     kind: str
     method: str
     about: About
+
+    @property
+    def title(self) -> str:
+        """What costs are counted by: "cloak advdm"."""
+        return f"{self.kind} {self.method}".strip()
 
     @cached_property
     def digest(self) -> str:

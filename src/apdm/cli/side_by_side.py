@@ -36,12 +36,14 @@ def side_by_side(
     threads = max(1, torch.get_num_threads() // len(jobs))
     spawn = get_context("spawn")  # a fork of a process that has run torch's threads can hang
     results: dict[int, Result] = {}
+    processes: list[Any] = []
     with ExitStack() as ending:
         heard: dict[Any, int] = {}
         for number, job in enumerate(jobs):
             hears, says = spawn.Pipe(duplex=False)
             process = spawn.Process(target=_work, args=(work, job, says, threads))
             process.start()
+            processes.append(process)
             says.close()  # here; when the process ends, its pipe does
             heard[hears] = number
             ending.callback(process.join)
@@ -58,6 +60,9 @@ def side_by_side(
                     failures.append(said)
                 else:
                     results[number] = said
+        if not heard:
+            for process in processes:
+                process.join()  # each has said its last word, and may tidy up
         if failures:
             raise failures[0]
     return [results[number] for number in range(len(jobs))]

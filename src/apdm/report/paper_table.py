@@ -7,10 +7,9 @@ from pathlib import Path
 
 from markupsafe import escape
 
-from apdm.benchmark.table import ALL, BEST, CONTROLS, PUBLISHED, SECOND, Column, Entry, Line, Table
+from apdm.benchmark.table import BEST, CONTROLS, PUBLISHED, SECOND, Column, Entry, Line, Table
 from apdm.report.numbers import MINUS, decimal
 
-NAMES = {"similarity": "Similarity", "brisque": "BRISQUE"}
 PLACES = {"similarity": 3, "brisque": 1}
 ARROWS = {"higher": "↑", "lower": "↓"}
 LEGEND = "Best defence bold, second best underlined; ↑ higher is better, ↓ lower is."
@@ -95,13 +94,11 @@ def html(table: Table) -> str:
 
 
 def _heading(column: Column) -> str:
-    name = NAMES[column.metric]
-    who = "all" if column.class_noun == ALL else column.class_noun
-    if column.kind == PUBLISHED:
-        return f"published {'DINO' if column.metric == 'similarity' else name} {who}"
     if column.kind == CONTROLS:
-        return f"its control {who}"
-    return f"{name} {ARROWS[column.better]} {who}"
+        return f"its control, {column.class_noun}"
+    if column.kind == PUBLISHED:
+        return f"published {column.name}, {column.class_noun}"
+    return f"{column.name} {ARROWS[column.better]} {column.class_noun}"
 
 
 def _label(line: Line) -> str:

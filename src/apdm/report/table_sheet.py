@@ -75,7 +75,7 @@ def _block(subject: str, strips: Sequence[Strip]) -> Image.Image:
     )
     pen = ImageDraw.Draw(block)
     pen.text((MARGIN, 0), subject, fill=INK, font=ImageFont.load_default(TEXT_SIZE))
-    font = ImageFont.load_default(18)
+    font = ImageFont.load_default(15)
     for number, strip in enumerate(strips):
         left = MARGIN + number * (CELL + GAP)
         lines = "\n".join(lines_of(strip.heading, font, CELL))
