@@ -17,8 +17,8 @@ from apdm.subject import SetName
 
 @dataclass(frozen=True)
 class Cell:
-    """One attack on one subject and its measurement. Model and judge are loaded by name; `weights` tell theirs
-    from others of the name."""
+    """One attack on one subject and its measurement. Model and judge are loaded by name; what tells their
+    weights from others of that name stands beside it."""
 
     model: str
     weights: str

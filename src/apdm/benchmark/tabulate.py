@@ -62,8 +62,8 @@ def refuse_mixtures(outcomes: Sequence[Outcome]) -> None:
 
 
 def columns_of(listing: Listing, judges: str) -> tuple[Column, ...]:
-    """For each metric, each class attacked and, last, all of them together: ours, if wanted the controls', and
-    the published one."""
+    """For each metric, each class attacked and, last, all of them together: ours, if wanted the controls',
+    and the published one."""
     ours = list(dict.fromkeys(noun for row in listing.rows for noun in row.cells))
     ours += [ALL] if len(ours) > 1 else []
     found: list[Column] = []
