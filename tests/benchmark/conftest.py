@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from apdm.benchmark.grid import read_grid, read_size
-from apdm.benchmark.methods import Methods, Protection
+from apdm.benchmark.methods import Methods, Protector
 from apdm.benchmark.plan import Plan, planned
 from apdm.benchmark.runner import Runner, Tools
 from apdm.errors import InputError
@@ -122,7 +122,7 @@ class Once(DreamBooth):
 METHODS = Methods(
     cloaks={"darker": Darker},
     purifiers={"inverted": Inverted},
-    protectors={"shifted": Protection(Shift(), shifted)},
+    protectors={"shifted": Protector(Shift(), shifted)},
     personalizers={"once": Once},
     presets={"toybox": {"protector": {"shifted": Shift(0.02)}}},
 )

@@ -1,4 +1,4 @@
-"""Cells on the tiny model with made-up methods: each made once, of the right works, whatever happens beside it."""
+"""Cells on the tiny model with made-up methods: each made once, of the right works."""
 
 from __future__ import annotations
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apdm.backbones.base import Backbone
 from apdm.benchmark.reading import refuse_name
-from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.protectors.apdm import APDM, PUBLISHED, ProtectionMaterial, protect
+from apdm.protectors.apdm import PUBLISHED, ProtectionMaterial, protect
 from apdm.protectors.ascent import Ascent, ascend
 from apdm.toybox import presets
 from apdm.types import Pixels
 from apdm.watch import Watch
 
 NONE = "none"  # in a scenario: without such a method
+PUBLISHED_PRESET = "published"
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,17 @@ class CloakMaterial:
 
 
 @dataclass(frozen=True)
-class Protection:
-    """A protector: its settings as published, and what runs with them."""
+class Protector:
+    """One way to protect a model against one subject: a loop, and the settings that it runs with."""
 
     settings: Any
-    run: Callable[[Backbone, ProtectionMaterial, Any, int, Watch], Backbone]
+    loop: Callable[[Backbone, ProtectionMaterial, Any, int, Watch], Backbone]
+
+    def __call__(self, backbone: Backbone, material: ProtectionMaterial, seed: int, watch: Watch) -> Backbone:
+        return self.loop(backbone, material, self.settings, seed, watch)
+
+    def using(self, settings: Any) -> Protector:
+        return replace(self, settings=settings)
 
 
 @dataclass(frozen=True)
@@ -57,41 +63,42 @@ class Methods:
 
     cloaks: Mapping[str, Callable[[], Any]]
     purifiers: Mapping[str, Callable[[], Any]]
-    protectors: Mapping[str, Protection]
+    protectors: Mapping[str, Protector]
     personalizers: Mapping[str, Callable[[], Any]]
     presets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     def settings(self, kind: str, name: str, preset: str, where: str) -> Any:
         """Of the `kind` ("cloak", "purifier", "protector", "personalizer") called `name` in `where`. Raises
-        `InputError` for a name that is not known; the nearest is offered."""
-        table = {
-            "cloak": self.cloaks,
-            "purifier": self.purifiers,
-            "protector": self.protectors,
-            "personalizer": self.personalizers,
-        }[kind]
+        `InputError` for a name or a preset that is not known; the nearest is offered."""
+        table: Mapping[str, Any] = getattr(self, f"{kind}s")
         if name not in table:
             refuse_name(name, [*table, NONE], where)
-        if preset != "published" and preset not in self.presets:
-            raise InputError(f"there is no preset '{preset}'", fix="use published or toybox")
-        fitting = self.presets.get(preset, {}).get(kind, {}).get(name)
-        if fitting is not None:
-            return fitting
+        if preset not in (PUBLISHED_PRESET, *self.presets):
+            refuse_name(preset, (PUBLISHED_PRESET, *self.presets), "preset")
+        fitting = self.presets.get(preset, {}).get(kind, {})
+        if name in fitting:
+            return fitting[name]
         return self.protectors[name].settings if kind == "protector" else table[name]()
 
 
-def run_apdm(backbone: Backbone, material: ProtectionMaterial, settings: APDM, seed: int, watch: Watch):
-    return protect(backbone, material, settings, seed, watch)
-
-
-def run_ascent(backbone: Backbone, material: ProtectionMaterial, settings: Ascent, seed: int, watch: Watch):
+def _ascent(
+    backbone: Backbone, material: ProtectionMaterial, settings: Ascent, seed: int, watch: Watch
+) -> Backbone:
     return ascend(backbone, material.attack, settings, seed, watch=watch)
 
 
 METHODS = Methods(
     cloaks={},
     purifiers={},
-    protectors={"apdm": Protection(PUBLISHED, run_apdm), "ascent": Protection(Ascent(), run_ascent)},
+    protectors={"apdm": Protector(PUBLISHED, protect), "ascent": Protector(Ascent(), _ascent)},
     personalizers={"dreambooth": DreamBooth},
-    presets={"toybox": {"protector": {"apdm": presets.PROTECTION}}},
+    presets={
+        "toybox": {
+            "protector": {
+                "apdm": presets.PROTECTION,
+                # As many updates as the protection has, at its rate.
+                "ascent": Ascent(learning_rate=2e-4, max_steps=300, train_batch_size=4),
+            }
+        }
+    },
 )

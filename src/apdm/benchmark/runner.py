@@ -224,8 +224,8 @@ class Runner:
                     backbone, photos, positives, prior, who.instance_prompt, who.class_prompt
                 )
                 told = titled(self.watch, f"{protector.name} {who.name}")
-                run = self.tools.methods.protectors[protector.name].run
-                protected = run(backbone, material, protector.settings, cell.setup_seed, told)
+                method = self.tools.methods.protectors[protector.name].using(protector.settings)
+                protected = method(backbone, material, cell.setup_seed, told)
                 weights = {name: it.detach().contiguous() for name, it in protected.weights().items()}
                 save_file(weights, folder / WEIGHTS)
 

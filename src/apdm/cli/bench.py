@@ -65,12 +65,9 @@ def main(arguments: Sequence[str]) -> None:
     if wanted.workers is not None:
         at_least(wanted, workers=1)
     if not is_grid(wanted.scenario):
-        if wanted.dry_run or wanted != Bench(
-            wanted.scenario, output_dir=wanted.output_dir, workers=wanted.workers
-        ):
-            raise InputError(
-                f"'{wanted.scenario}' is the frozen evaluation", fix="give a folder and workers only"
-            )
+        if wanted != Bench(wanted.scenario, output_dir=wanted.output_dir, workers=wanted.workers):
+            what = f"'{wanted.scenario}' is the frozen evaluation"
+            raise InputError(what, fix="give a folder and workers only")
         print(frozen.run(wanted.scenario, wanted.output_dir, wanted.workers or 1))
         return
     grid = read_grid(wanted.scenario)
@@ -80,16 +77,18 @@ def main(arguments: Sequence[str]) -> None:
         works = Works(wanted.output_dir, torch.device("cpu"))
         print("\n".join(listed(plan, works, size.seconds)))
         return
+    on = devices(wanted.device, wanted.workers)
     write(plan.listing(), wanted.output_dir / LISTINGS / f"{grid.name}-{wanted.size}.json")
-    make(plan, wanted)
+    make(plan, wanted.output_dir, on)
     print(f"apdm table {wanted.output_dir}")
 
 
-def make(plan: Plan, wanted: Bench) -> None:
-    """Raises `InputError` with a line for each thing that was wrong, once all that can be made is."""
+def make(plan: Plan, folder: Path, on: Sequence[str]) -> None:
+    """Makes the cells that are not in `folder` yet, by a process on each of the devices. Raises `InputError`
+    with all that was wrong, once all that can be made is."""
     cells = tuple(plan.cells())
-    shares = [Share(cells, wanted.output_dir, device) for device in devices(wanted.device, wanted.workers)]
-    with progress(wanted.output_dir / LOG_FILE) as watch:
+    shares = [Share(cells, folder, device) for device in on]
+    with progress(folder / LOG_FILE) as watch:
         found = side_by_side(work_share, shares, watch, to_the_end=True)
     wrong = {digest: error for share in found for digest, error in share.items()}
     if wrong:
