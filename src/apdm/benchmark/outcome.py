@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from apdm.benchmark.reading import read_json
 from apdm.errors import InputError
@@ -107,9 +108,9 @@ def record_path(folder: Path, digest: str) -> Path:
 
 
 def write(record: Outcome | Listing | Made, path: Path) -> None:
-    """Beside, and then renamed: a reader never meets half a file."""
+    """Beside, and then renamed: a reader never meets half a file, and two writers never each other's."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".json.part")
+    beside = path.with_suffix(f".{uuid4().hex}.part")
     beside.write_text(json.dumps(asdict(record), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     beside.replace(path)
 
