@@ -21,7 +21,7 @@ demo: $(READY)
 	$(BIN)/apdm demo
 
 demo-full: $(READY)
-	$(BIN)/apdm benchmark scenarios/protection.toml --output_dir runs/demo-full
+	$(BIN)/apdm bench scenarios/protection.toml --workers 2 --output_dir runs/demo-full
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"

@@ -17,6 +17,7 @@ from apdm.seeding import generator
 
 if TYPE_CHECKING:
     from apdm.backbones.stable_diffusion import StableDiffusion
+    from apdm.benchmark.outcome import Listing, Outcome
 
 PatternSet = Callable[[int, str], EncodedImages]
 MeanError = Callable[[Backbone, EncodedImages], float]
@@ -172,3 +173,63 @@ def one_weight() -> type[OneWeight]:
 @pytest.fixture
 def quadratic_attack() -> QuadraticAttack:
     return QuadraticAttack()
+
+
+MakeOutcome = Callable[..., "Outcome"]
+MakeListing = Callable[..., "Listing"]
+
+
+@pytest.fixture(scope="session")
+def make_outcome() -> MakeOutcome:
+    """A record "rex-0" of a cell of subject rex and seed 0, kept in a folder if one is given."""
+    from apdm.benchmark.outcome import EVALUATION, Measured, Outcome, Provenance, record_path, write
+
+    def make(digest, similarity, brisque=(10.0,), control=(0.5,), folder=None, **changes):
+        def measured(alike, defects):
+            return {
+                "similarity": Measured(tuple(alike), "judge", "0"),
+                "brisque": Measured(tuple(defects), "svm", "0"),
+            }
+
+        fields = {
+            "evaluation": EVALUATION,
+            "digest": digest,
+            "cell": {"model": "toybox", "subject": digest[:-2], "seed": int(digest[-1])},
+            "measured": measured(similarity, brisque),
+            "control": measured(control, [20.0]),
+            "works": {},
+            "wall_time": 1.0,
+            "peak_memory": None,
+            "pictures": f"works/attack/{digest}",
+            "control_pictures": "works/attack/control",
+            "photos": "works/photos/rex",
+            "provenance": (Provenance("a" * 40, False, "cpu, 1 thread", {"torch": "2"}),),
+        }
+        outcome = Outcome(**(fields | changes))
+        if folder is not None:
+            write(outcome, record_path(folder, digest))
+        return outcome
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_listing() -> MakeListing:
+    """A listing of rows (label, role, cells by class, published)."""
+    from apdm.benchmark.outcome import ListedRow, Listing
+
+    def make(*rows, **changes):
+        fields = {
+            "name": "small",
+            "size": "toy",
+            "title": "A small table",
+            "note": "",
+            "published_on": "Stable Diffusion 1.5",
+            "better": {"similarity": "lower", "brisque": "higher"},
+            "controls": False,
+            "sheet": (),
+            "rows": tuple(ListedRow(*row) for row in rows),
+        }
+        return Listing(**(fields | changes))
+
+    return make

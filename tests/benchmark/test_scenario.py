@@ -48,7 +48,7 @@ def test_the_frozen_scenario_is_what_the_evaluation_page_says() -> None:
         ("attack_seeds = [0, 1, 2]", "attack_seeds = []", "attack_seeds is"),
         ("subjects = [0, 1]", "subjects = [0]", "with one subject"),
         ("subjects = [0, 1]", "subjects = 3", "subjects is 3"),
-        ("images_per_prompt = 16", 'images_per_prompt = "16"', "images_per_prompt is '16'"),
+        ("images_per_prompt = 16", 'images_per_prompt = "16"', 'images_per_prompt is "16"'),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, line: str, wrong: str, said: str) -> None:

@@ -45,6 +45,14 @@ def first_breaks(job: int, watch: Watch) -> None:
     time.sleep(FOREVER)
 
 
+def first_dies_then_the_other_ends(job: int, watch: Watch) -> str:
+    if job == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.5)
+    watch("the other", 1, 1, {})
+    return "done"
+
+
 def all_report_fast(job: int, watch: Watch) -> None:
     started = time.monotonic()
     while time.monotonic() - started < FOREVER:
@@ -90,6 +98,12 @@ def test_a_watch_that_fails_ends_all() -> None:
     with pytest.raises(OSError, match="the disk is full"):
         side_by_side(all_report_fast, [1, 2], full)
     assert time.monotonic() - started < FOREVER / 2
+
+
+def test_to_the_end_a_failure_is_raised_once_the_others_are_done(heard) -> None:
+    with pytest.raises(InputError, match="a process was killed"):
+        side_by_side(first_dies_then_the_other_ends, [1, 2], heard, to_the_end=True)
+    assert heard.steps == [("the other", 1, 1)]
 
 
 def test_nothing_goes_on_when_the_program_is_killed(tmp_path: Path) -> None:

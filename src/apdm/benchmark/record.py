@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
-from difflib import get_close_matches
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, NoReturn, cast, get_args, get_origin, get_type_hints
+from typing import ClassVar
 
+from apdm.benchmark.reading import read_json, refuse_name
 from apdm.errors import InputError
 
 RESULT_FILE, LOG_FILE, PICTURE_FOLDER = "result.json", "log.jsonl", "pictures"
@@ -32,8 +31,6 @@ PICTURE_SETS = (
     "other_attacked_unprotected",
     "other_attacked_protected",
 )
-
-OPEN = {"value": math.nan, "low": -math.inf, "high": math.inf}  # what null stands for in a figure
 
 
 class Direction(StrEnum):
@@ -55,6 +52,8 @@ class Figure:
     `extractor` names the judge whose features were compared; None where a figure is derived from others.
     Raises `InputError` where the interval is upside down or n < 1.
     """
+
+    NULL: ClassVar[Mapping[str, float]] = {"value": math.nan, "low": -math.inf, "high": math.inf}
 
     value: float
     low: float
@@ -121,7 +120,7 @@ class SubjectResult:
         if not self.name or self.name in (".", "..") or "/" in self.name or "\\" in self.name:
             raise InputError(f"subject name '{self.name}'", fix="use a name that can name a folder")
         for unknown in set(self.brisque or ()) - set(PICTURE_SETS):
-            _refuse_key(unknown, PICTURE_SETS, f"brisque of {self.name}")
+            refuse_name(unknown, PICTURE_SETS, f"brisque of {self.name}")
 
 
 @dataclass(frozen=True)
@@ -166,13 +165,7 @@ def read_result(folder: Path) -> Result:
     """The record in `folder`. Raises `InputError` for a missing file, an unknown or missing key, or a
     value of another type than the record's."""
     path = folder / RESULT_FILE
-    if not path.is_file():
-        raise InputError(f"{path} does not exist", fix="give the folder of a finished run")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error})", fix="run the measurement again") from error
-    return cast(Result, _read(Result, data, RESULT_FILE))
+    return read_json(Result, path, fix="give the folder of a finished run")
 
 
 def as_json(record: Figure | SubjectResult | Result) -> dict[str, object]:
@@ -186,56 +179,3 @@ def _without_infinities(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _is_open(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
-
-
-def _read(kind: Any, data: object, where: str) -> object:
-    """`data`, as JSON has it, as a `kind`: a dataclass, a tuple, a mapping, an optional or a scalar."""
-    if is_dataclass(kind):
-        values = cast("dict[str, object]", _read(Mapping[str, object], data, where))
-        if kind is Figure:
-            values = {name: OPEN.get(name) if value is None else value for name, value in values.items()}
-        return _read_fields(cast(type, kind), values, where)
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is UnionType:
-        chosen = NoneType if data is None else arguments[0]
-        return _read(chosen, data, where)
-    if origin is tuple and isinstance(data, list):
-        items = cast("list[object]", data)
-        return tuple(_read(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items))
-    if origin is Mapping and isinstance(data, dict):
-        entries = cast("dict[str, object]", data)
-        return {key: _read(arguments[1], value, f"{where}.{key}") for key, value in entries.items()}
-    return _read_scalar(kind, data, where)
-
-
-def _read_fields(kind: type, values: Mapping[str, object], where: str) -> object:
-    hints = get_type_hints(kind)
-    for unknown in sorted(set(values) - set(hints)):
-        _refuse_key(unknown, tuple(hints), where)
-    for field in fields(kind):
-        if field.name not in values and field.default is MISSING:
-            raise InputError(f"{where} has no '{field.name}'", fix="run the measurement again")
-    return kind(**{name: _read(hints[name], value, f"{where}.{name}") for name, value in values.items()})
-
-
-def _read_scalar(kind: Any, data: object, where: str) -> object:
-    if kind is object:
-        return data
-    if kind is Direction and data in list(Direction):
-        return Direction(cast(str, data))
-    if kind is float and type(data) is int:  # a whole number is written without its point by other tools
-        return float(data)
-    if type(data) is kind:
-        return data
-    name = getattr(kind, "__name__", str(kind))
-    raise InputError(f"{where} is {json.dumps(data)[:40]}", fix=f"it must be a {name}")
-
-
-def _refuse_key(key: str, known: tuple[str, ...], where: str) -> NoReturn:
-    nearest = get_close_matches(key, known, n=1)
-    fix = f"did you mean '{nearest[0]}'?" if nearest else f"known are {', '.join(known)}"
-    raise InputError(f"{where} has an unknown '{key}'", fix=fix)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import MISSING, dataclass, fields
-from difflib import get_close_matches
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
+from apdm.benchmark.reading import read_as, read_toml
 from apdm.errors import InputError, at_least
 from apdm.personalizers.dreambooth import DreamBooth
 
-T = TypeVar("T")
-
-ATTACKS = {"attack", "strongest"}
-KINDS: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "tuple": list}  # as TOML has them
 TWIN = "another subject's protection"
 PLACEBOS = ("no DPO", TWIN, "published preset", "naive ascent")
 
@@ -72,26 +66,4 @@ class Scenario:
 
 def read_scenario(path: Path) -> Scenario:
     """Raises `InputError` for a file that cannot be read, an unknown or missing name or a wrong value."""
-    try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"scenario '{path}' cannot be read ({error})", fix="give a TOML file") from error
-    attacks = {name: _made(DreamBooth, told.pop(name), f"{path}, [{name}]") for name in ATTACKS & told.keys()}
-    return _made(Scenario, {**told, **attacks}, str(path))
-
-
-def _made(kind: type[T], values: dict[str, Any], where: str) -> T:
-    known = {f.name: f for f in fields(kind)}  # pyright: ignore[reportArgumentType]
-    for name in values:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
-            raise InputError(f"{where} has an unknown '{name}'", fix=hint)
-    for name, it in known.items():
-        if name not in values and it.default is MISSING and it.default_factory is MISSING:
-            raise InputError(f"{where} has no '{name}'", fix="add it")
-    for name, value in values.items():
-        wanted = known[name].type  # as annotated: "int", "tuple[int, ...]"
-        if not isinstance(value, KINDS.get(str(wanted).partition("[")[0], object)):
-            raise InputError(f"{where}: {name} is {value!r}", fix=f"give {wanted}")
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    return read_as(Scenario, read_toml(path), str(path))

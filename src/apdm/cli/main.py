@@ -14,13 +14,14 @@ from apdm.errors import InputError, unknown
 VERBS = {
     "demo": "protect the Toybox against two subjects, attack, measure, report",
     "protect": "make a model refuse to be personalised on a subject",
-    "personalize": "attack a model: teach it a subject (DreamBooth)",
+    "personalize": "attack a model: teach it a subject",
     "cloak": "change a subject's photos a little, so that a model learns them badly",
     "purify": "answer a cloak: clean photos before an attack learns from them",
     "generate": "make pictures from prompts",
     "evaluate": "measure how much pictures resemble a subject",
-    "benchmark": "run a scenario, such as the frozen evaluation of protection",
     "datasets": "check a folder of published photos and divide it into sets",
+    "bench": "make the cells of a scenario: a table of the paper, or the frozen evaluation",
+    "table": "write the tables of a bench's records",
     "report": "write a run's page and contact sheet again",
     "toybox": "render toys, or sample captioned scenes",
 }

@@ -28,6 +28,7 @@ from apdm.types import Pixels
 
 LUMINANCE = (0.2125, 0.7154, 0.0721)  # ITU-R BT.709, as scikit-image's rgb2gray
 WINDOW, SIGMA = 7, 7 / 6  # Gaussian of the local mean and deviation, pixels
+EXTRACTOR = "brisque-0.2.0-svm"
 STABILISER = 1 / 255  # the paper's C = 1, for luminance in [0, 1]
 SHAPES = torch.arange(0.2, 10, 0.001, dtype=torch.float64)  # the authors' grid
 
@@ -64,10 +65,15 @@ def brisque_score(pixels: Pixels, *, seed: int) -> Score:
         seed=seed,
         metric="BRISQUE",
         direction=Sense.DEFECT,
-        extractor="brisque-0.2.0-svm",
-        fingerprint=digest(_regressor().values()),
+        extractor=EXTRACTOR,
+        fingerprint=fingerprint(),
         excluded=len(pixels) - len(values),
     )
+
+
+def fingerprint() -> str:
+    """SHA-256 of the regressor's weights."""
+    return digest(_regressor().values())
 
 
 def _score(luminance: Float64[Tensor, "1 1 h w"]) -> Float64[Tensor, ""]:

@@ -60,7 +60,7 @@ def _block(subject: SubjectResult, sentence: str, pictures: Pictures) -> Image.I
     shown = [group for group in groups(subject.class_noun) if numbers(pictures, group)]
     columns = min(COLUMNS, max(len(numbers(pictures, group)) for group in shown))
     width = max(NARROWEST, 2 * MARGIN + LABELS + columns * (CELL + GAP))
-    lines = _lines(sentence.translate(PLAIN), ImageFont.load_default(TEXT_SIZE), width - 2 * MARGIN)
+    lines = lines_of(sentence.translate(PLAIN), ImageFont.load_default(TEXT_SIZE), width - 2 * MARGIN)
     top = round(LINE * (TITLE_SIZE + len(lines) * TEXT_SIZE))
     block = Image.new("RGB", (width, top + sum(_height(group, pictures) for group in shown)), PAPER)
     pen = ImageDraw.Draw(block)
@@ -99,10 +99,10 @@ def _draw_group(block: Image.Image, group: Group, pictures: Pictures, top: int) 
         for place, number in enumerate(band):
             path = pictures[picture_set.picture_set].get(number)
             if path:
-                _paste(block, read_picture(path), left + place * (CELL + GAP), y)
+                paste(block, read_picture(path), left + place * (CELL + GAP), y)
 
 
-def _lines(text: str, font: Font, width: int) -> list[str]:
+def lines_of(text: str, font: Font, width: int) -> list[str]:
     """`text` broken into lines of at most `width` pixels."""
     lines = [""]
     for word in text.split():
@@ -114,7 +114,7 @@ def _lines(text: str, font: Font, width: int) -> list[str]:
     return lines
 
 
-def _paste(block: Image.Image, picture: Image.Image, x: int, y: int) -> None:
+def paste(block: Image.Image, picture: Image.Image, x: int, y: int) -> None:
     """Puts `picture` into the middle of the cell at (x, y): small ones enlarged by whole pixels."""
     factor = CELL // max(picture.size)
     if factor:

@@ -23,14 +23,14 @@ SAMPLING = Sampling(num_inference_steps=20, guidance_scale=3.0, sample_batch_siz
 # The strongest of three tried on tuning dog 400,000: more than 100 of these steps, or a rate of 5e-4.
 ATTACK = DreamBooth(learning_rate=2e-4, max_train_steps=150, train_batch_size=4)
 
-# Each the strongest tried on tuning toys (docs/results/attack.jsonl).
+# Rates: of two tried on tuning dog 400,001 the one that took better (docs/results/attack.jsonl).
 ATTACKS: dict[str, Personalizer] = {
     "dreambooth": ATTACK,
-    "lora": LoRA(learning_rate=5e-3, max_train_steps=300, train_batch_size=4),
+    "lora": LoRA(learning_rate=2e-3, max_train_steps=300, train_batch_size=4),
     "custom-diffusion": CustomDiffusion(
-        learning_rate=5e-3, max_train_steps=300, train_batch_size=4, initializer_token="sks", augment=False
+        learning_rate=2e-3, max_train_steps=300, train_batch_size=4, initializer_token="sks", augment=False
     ),
-    "textual-inversion": TextualInversion(learning_rate=2e-2, max_train_steps=300),
+    "textual-inversion": TextualInversion(learning_rate=5e-3, max_train_steps=300),
 }
 
 # Chosen on two tuning dogs and two people (docs/papers.md says what it departs in, and why). The simulated

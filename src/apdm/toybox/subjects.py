@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,19 @@ from apdm.toybox.world import portrait, render
 VIEWS = {"protect": 4, "attack": 4, "held_out": 8}  # 4 + 4 as Anti-DreamBooth's sets; 8 to measure with
 
 
-def toy_subject(folder: Path, class_noun: str, seed: int, purpose: Purpose) -> Subject:
-    """Writes `folder`/protect, attack and held_out and reads them as a subject. Views are numbered on
-    through the sets, so no picture is in two of them. Raises `InputError` for a seed that is not
-    `purpose`'s."""
+def toy_subject(
+    folder: Path, class_noun: str, seed: int, purpose: Purpose, count: Mapping[str, int] = VIEWS
+) -> Subject:
+    """Writes `folder`/protect, attack and held_out, `count` views of each, and reads them as a subject. Views
+    are numbered on through the sets, so no picture is in two of them. Raises `InputError` for a seed that is
+    not `purpose`'s."""
     purpose.require(seed)
     toy = identity(class_noun, seed)
     first = 0
     for name in SET_NAMES:
-        views = [render(portrait(toy, seed, first + index)) for index in range(VIEWS[name])]
+        views = [render(portrait(toy, seed, first + index)) for index in range(count[name])]
         save_png(from_uint8(np.stack(views)), folder / name, "view")
-        first += VIEWS[name]
+        first += count[name]
     return Subject.from_folder(folder, class_noun, name=f"{class_noun}-{seed}")
 
 

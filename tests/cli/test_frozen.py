@@ -1,4 +1,4 @@
-"""`apdm benchmark` on the tiny model with made-up judges: shares, the record, going on where it was."""
+"""The frozen evaluation on the tiny model with made-up judges: shares, the record, going on where it was."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apdm.backbones.base import Sampling
-from apdm.cli import benchmark
+from apdm.cli import frozen
 from apdm.cli.main import main
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM
@@ -49,13 +49,13 @@ def shares(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colours)
         for lot in lots:
             work(lot, watch)
 
-    monkeypatch.setattr(benchmark, "side_by_side", one_after_the_other)
-    monkeypatch.setattr(benchmark, "load", lambda _: tiny)
-    monkeypatch.setattr(benchmark, "judge", lambda _: mean_colours)
+    monkeypatch.setattr(frozen, "side_by_side", one_after_the_other)
+    monkeypatch.setattr(frozen, "load", lambda _: tiny)
+    monkeypatch.setattr(frozen, "judge", lambda _: mean_colours)
     reader = [{"class": "dog", "colour": "red"}]
-    monkeypatch.setattr(benchmark, "Reader", lambda _: lambda pixels: reader * len(pixels))
-    monkeypatch.setattr(benchmark.presets, "PROTECTION", PROTECTION)
-    monkeypatch.setattr(benchmark.presets, "SAMPLING", Sampling(num_inference_steps=1))
+    monkeypatch.setattr(frozen, "Reader", lambda _: lambda pixels: reader * len(pixels))
+    monkeypatch.setattr(frozen.presets, "PROTECTION", PROTECTION)
+    monkeypatch.setattr(frozen.presets, "SAMPLING", Sampling(num_inference_steps=1))
     return given
 
 
@@ -64,18 +64,18 @@ def test_every_subject_is_measured_once_and_a_second_run_makes_nothing(
 ) -> None:
     scenario, folder = tmp_path / "small.toml", tmp_path / "run"
     scenario.write_text(SCENARIO)
-    main(["benchmark", str(scenario), "--output_dir", str(folder)])
+    main(["bench", str(scenario), "--output_dir", str(folder), "--workers", "2"])
     assert shares == [(("dog", 0), ("cat", 1)), (("dog", 1), ("cat", 0))]
     first = json.loads((folder / "protection.json").read_text())
     assert {"attack_strength", "headline", "protection_rate_1x", "fid_ratio", "placebos"} <= set(first)
     assert {"value", "low", "high", "n"} <= set(first["placebos"]["no DPO"])
     made = {path: path.stat().st_mtime_ns for path in (folder / "cells").rglob("*.safetensors")}
-    main(["benchmark", str(scenario), "--output_dir", str(folder), "--processes", "1"])
+    main(["bench", str(scenario), "--output_dir", str(folder), "--workers", "1"])
     assert {path: path.stat().st_mtime_ns for path in (folder / "cells").rglob("*.safetensors")} == made
     assert json.loads((folder / "protection.json").read_text()) == first
 
     scenario.write_text(SCENARIO.replace("class_images = 2", "class_images = 3"))
     with pytest.raises(SystemExit) as stop:
-        main(["benchmark", str(scenario), "--output_dir", str(folder)])
+        main(["bench", str(scenario), "--output_dir", str(folder)])
     assert stop.value.code == 2
     assert "holds results of other settings" in capsys.readouterr().err

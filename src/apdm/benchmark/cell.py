@@ -1,0 +1,189 @@
+"""A cell of a table, fully resolved, and the pieces of work that it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from apdm.backbones.base import Sampling
+from apdm.benchmark.methods import Chosen
+from apdm.benchmark.outcome import EVALUATION
+from apdm.benchmark.store import plain
+from apdm.benchmark.subjects import Source
+from apdm.benchmark.works import About, Work, digest
+from apdm.prompts import IDENTIFIER, class_prompt, fill, instance_prompt, subject_phrase
+from apdm.subject import SetName
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One attack on one subject and its measurement. Model and judge are loaded by name; what tells their
+    weights from others of that name stands beside it."""
+
+    model: str
+    weights: str
+    subject: Source
+    photos: SetName
+    count: int
+    clean: int
+    cloak: Chosen | None
+    purifier: Chosen | None
+    protector: Chosen | None
+    protected_for: Source
+    personalizer: Chosen | None
+    identifier: str
+    class_noun: str
+    templates: tuple[str, ...]
+    images_per_prompt: int
+    class_images: int
+    sampling: Sampling
+    judge: str
+    judge_weights: str
+    seed: int
+    """Of the attack's draws."""
+    setup_seed: int
+    """Of class images, cloak, purification, protection and samples."""
+
+    @property
+    def instance_prompt(self) -> str:
+        """The attacker's."""
+        return instance_prompt(self.identifier, self.class_noun)
+
+    @property
+    def class_prompt(self) -> str:
+        return class_prompt(self.class_noun)
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """What the attacked model is asked for, each as often as wanted."""
+        filled = fill(self.templates, subject_phrase(self.identifier, self.class_noun))
+        return tuple(prompt for prompt in filled for _ in range(self.images_per_prompt))
+
+    @property
+    def control(self) -> Cell:
+        """The same attack with clean photos on the unprotected model."""
+        return replace(
+            self, clean=self.count, cloak=None, purifier=None, protector=None, protected_for=self.subject
+        )
+
+    @property
+    def config(self) -> dict[str, object]:
+        """All that the cell is, as JSON has it; no place where anything lies."""
+        kept: dict[str, object] = {name: plain(value) for name, value in vars(self).items()}
+        return kept | {"subject": self.subject.name, "protected_for": self.protected_for.name}
+
+    @property
+    def digest(self) -> str:
+        return digest(
+            EVALUATION, self.attack.about, self.control.attack.about, self.judge_weights, self.subject.key
+        )
+
+    # Works, by what each depends on.
+
+    @property
+    def own_photos(self) -> Work:
+        """The attacker's photos before anything was done to them."""
+        about = {"subject": self.subject.key, "photos": self.photos, "count": self.count}
+        return Work("photos", "", about | {"side of": self.weights})
+
+    @property
+    def cloaked(self) -> Work | None:
+        """All of the attacker's photos, cloaked on the unprotected model by the owner."""
+        if self.cloak is None or self.clean == self.count:
+            return None
+        about = {
+            "photos": self.own_photos.about,
+            "cloak": plain(self.cloak),
+            "class images": self.drawn(None, class_prompt(self.subject.class_noun)).about,
+            "identifier": IDENTIFIER,
+            "seed": self.setup_seed,
+        }
+        return Work("cloak", self.cloak.name, about)
+
+    @property
+    def mixed(self) -> About:
+        """What the attacker found: the first `clean` photos as they were, the rest cloaked."""
+        if self.cloaked is None:
+            return self.own_photos.about
+        return {"cloaked": self.cloaked.about, "clean": self.clean}
+
+    @property
+    def purified(self) -> Work | None:
+        if self.purifier is None:
+            return None
+        about = {"of": self.mixed, "purifier": plain(self.purifier), "weights": self.weights}
+        return Work("purify", self.purifier.name, about | {"seed": self.setup_seed})
+
+    @property
+    def trained_on(self) -> About:
+        return self.purified.about if self.purified else self.mixed
+
+    @property
+    def protected(self) -> Work | None:
+        """The protected model's weights."""
+        if self.protector is None:
+            return None
+        who = self.protected_for
+        about = {
+            "subject": who.key,
+            "class images": self.drawn(None, class_prompt(who.class_noun)).about,
+            "protector": plain(self.protector),
+            "identifier": IDENTIFIER,
+            "seed": self.setup_seed,
+        }
+        return Work("protect", self.protector.name, about)
+
+    def drawn(self, protected: Work | None, prompt: str) -> Work:
+        """Class images by the protected model, or by the unprotected one."""
+        about = {
+            "model": protected.about if protected else self.weights,
+            "prompt": prompt,
+            "count": self.class_images,
+            "sampling": plain(self.sampling),
+            "seed": self.setup_seed,
+        }
+        return Work("class-images", "", about)
+
+    @property
+    def attack(self) -> Work:
+        """The pictures by the attacked model; without a personalizer by the model as it is."""
+        asked = {
+            "prompts": list(self.prompts),
+            "sampling": plain(self.sampling),
+            "seed": self.setup_seed,
+            "model": self.protected.about if self.protected else self.weights,
+        }
+        if self.personalizer is None:
+            return Work("attack", "none", asked)
+        learnt = {
+            "personalizer": plain(self.personalizer),
+            "trained on": self.trained_on,
+            "instance prompt": self.instance_prompt,
+            "class images": self.drawn(self.protected, self.class_prompt).about,
+            "attack seed": self.seed,
+        }
+        return Work("attack", self.personalizer.name, asked | learnt)
+
+    @property
+    def toys(self) -> tuple[Work, ...]:
+        """The subjects' photos, where they are rendered."""
+        return tuple(subject_work(who) for who in (self.subject, self.protected_for))
+
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """All that it needs, each once, what others need first."""
+        asked: list[Work | None] = [*self.toys, self.own_photos]
+        if self.cloaked:
+            asked += [self.drawn(None, class_prompt(self.subject.class_noun)), self.cloaked]
+        if self.protected:
+            asked += [self.drawn(None, class_prompt(self.protected_for.class_noun)), self.protected]
+        for cell in (self.control, self):
+            if cell.personalizer:
+                asked.append(cell.drawn(cell.protected, cell.class_prompt))
+            asked += [cell.purified, cell.attack]
+        return tuple({work.digest: work for work in asked if work}.values())
+
+
+def subject_work(who: Source) -> Work:
+    about: Mapping[str, object] = who.key
+    return Work("subject", "", about)

@@ -1,0 +1,228 @@
+"""From a scenario to its cells, and what they will cost: nothing is made here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from apdm.assets import TOYBOX_IDENTITY, sha256
+from apdm.backbones.load import locate
+from apdm.benchmark.cell import Cell
+from apdm.benchmark.grid import ITSELF, KINDS, TWIN, Grid, Row, Size, one_of
+from apdm.benchmark.methods import NONE, Chosen, Methods
+from apdm.benchmark.outcome import ListedRow, Listing, record_path
+from apdm.benchmark.reading import changed
+from apdm.benchmark.subjects import Source, source
+from apdm.benchmark.works import Work, Works, digest
+from apdm.errors import InputError
+from apdm.metrics.judges import TOYBOX
+from apdm.prompts import EVALUATION_TEMPLATES, LIVE_TEMPLATES, OBJECT_TEMPLATES
+from apdm.subject import SetName
+
+LIVE = ("dog", "cat", "person")  # whose diverse prompts are DreamBooth's for live subjects
+Rows = Mapping[str, Mapping[str, list[list[Cell]]]]  # label -> class noun -> [subject][seed]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A scenario at a size with all its cells."""
+
+    grid: Grid
+    size: str
+    rows: Rows
+
+    def cells(self) -> list[Cell]:
+        """Each once, row by row, neighbours being of different subjects: who works beside another then
+        seldom needs what that one is making."""
+        found: dict[str, Cell] = {}
+        for by_class in self.rows.values():
+            lines = [runs for subjects in by_class.values() for runs in subjects]
+            for seed in range(max(map(len, lines))):
+                found |= {runs[seed].digest: runs[seed] for runs in lines if seed < len(runs)}
+        return list(found.values())
+
+    def listing(self) -> Listing:
+        grid = self.grid
+        rows = tuple(
+            ListedRow(
+                row.label,
+                row.role,
+                {
+                    noun: tuple(tuple(cell.digest for cell in runs) for runs in subjects)
+                    for noun, subjects in self.rows[row.label].items()
+                },
+                row.published,
+            )
+            for row in grid.row
+        )
+        return Listing(
+            name=grid.name,
+            size=self.size,
+            title=grid.title,
+            note=grid.note,
+            published_on=grid.published_on,
+            better=grid.better,
+            controls=grid.controls,
+            sheet=grid.sheet,
+            rows=rows,
+        )
+
+
+def planned(grid: Grid, name: str, size: Size, methods: Methods, data: Path | None) -> Plan:
+    """The cells of `grid` at the size called `name`. Photos below `data` are looked at; nothing is loaded.
+    Raises `InputError` for a method, subject or setting that is not known, and a clean count above N."""
+    weights = model_weights(size.model), judge_weights(size.judge)
+    subjects = {
+        noun: [source(noun, which, size.views, data, size.same_images) for which in several]
+        for noun, several in size.subjects.items()
+    }
+    rows: dict[str, dict[str, list[list[Cell]]]] = {}
+    for row in grid.row:
+        make = partial(_cell, row, name, size, methods, *weights, subjects)
+        rows[row.label] = {
+            noun: [[make(who, seed) for seed in size.seeds] for who in subjects[noun]]
+            for noun in size.attacked
+        }
+    return Plan(grid, name, rows)
+
+
+def _cell(
+    row: Row,
+    size_name: str,
+    size: Size,
+    methods: Methods,
+    weights: str,
+    judge_weights: str,
+    subjects: Mapping[str, list[Source]],
+    who: Source,
+    seed: int,
+) -> Cell:
+    chosen = {kind: _chosen(kind, row, size_name, size, methods) for kind in KINDS}
+    photos: SetName = row.photos  # pyright: ignore[reportAssignmentType]  (checked by Row)
+    there = who.count(photos)
+    count = there if row.count is None else row.count
+    if not 1 <= count <= there:
+        raise InputError(f"row '{row.label}': count is {count}", fix=f"{who.name} has {there} such photos")
+    if row.prompts not in size.images_per_prompt:
+        raise InputError(f"[{size_name}] has no images_per_prompt.{row.prompts}", fix="add it")
+    diverse = LIVE_TEMPLATES if who.class_noun in LIVE else OBJECT_TEMPLATES
+    return Cell(
+        model=size.model,
+        weights=weights,
+        subject=who,
+        photos=photos,
+        count=count,
+        clean=row.unperturbed(count, who.name),
+        cloak=chosen["cloak"],
+        purifier=chosen["purifier"],
+        protector=chosen["protector"],
+        protected_for=_protected_for(row, who, subjects),
+        personalizer=chosen["personalizer"],
+        identifier=_identifier(row, chosen["personalizer"]),
+        class_noun=row.class_noun.get(who.class_noun, who.class_noun),
+        templates=EVALUATION_TEMPLATES if row.prompts == "evaluation" else diverse,
+        images_per_prompt=size.images_per_prompt[row.prompts],
+        class_images=size.class_images,
+        sampling=size.sampling,
+        judge=size.judge,
+        judge_weights=judge_weights,
+        seed=seed,
+        setup_seed=size.seed,
+    )
+
+
+def _chosen(kind: str, row: Row, size_name: str, size: Size, methods: Methods) -> Chosen | None:
+    """The preset's settings, changed as the size says, then as the row does."""
+    name: str = getattr(row, kind)
+    if name == NONE:
+        return None
+    settings = methods.settings(kind, name, size.preset, f"the {kind} of row '{row.label}'")
+    of_size: Mapping[str, Mapping[str, object]] = getattr(size, kind)
+    at_size: Mapping[str, Mapping[str, object]] = getattr(row, size_name)
+    for values in (of_size.get(name, {}), row.settings.get(kind, {}), at_size.get(kind, {})):
+        settings = changed(settings, values, f"row '{row.label}', {kind} {name}")
+    return Chosen(name, settings)
+
+
+def _identifier(row: Row, personalizer: Chosen | None) -> str:
+    """The word that the attack adds to the model, if it adds one; else the row's."""
+    word = personalizer.settings.placeholder_token if personalizer else None
+    return word or row.identifier
+
+
+def _protected_for(row: Row, who: Source, subjects: Mapping[str, list[Source]]) -> Source:
+    if row.protected_for == ITSELF:
+        return who
+    if row.protected_for != TWIN:
+        one_of(row.protected_for, [ITSELF, TWIN, *subjects], f"protected_for of row '{row.label}'")
+        return subjects[row.protected_for][0]
+    same = subjects[who.class_noun]
+    if len(same) < 2:
+        raise InputError(f"row '{row.label}': {who.name} has no twin", fix="name two subjects of each class")
+    return same[same.index(who) - 1]
+
+
+def model_weights(model: str) -> str:
+    """What tells a model's weights from others."""
+    return _weights(locate(model))
+
+
+def judge_weights(judge: str) -> str:
+    """The same of a judge's."""
+    return _weights(str(TOYBOX_IDENTITY.folder()) if judge == TOYBOX else judge)
+
+
+def _weights(place: str) -> str:
+    """A digest of a folder's files, a hub id itself."""
+    files = sorted(Path(place).rglob("*.safetensors")) if Path(place).is_dir() else []
+    return digest(*(sha256(path) for path in files)) if files else place
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a cell still costs: seconds of works that no earlier cell makes; None where one is not known."""
+
+    label: str
+    cell: Cell
+    done: bool
+    seconds: float | None
+    missing: tuple[str, ...]
+
+
+def costs(plan: Plan, works: Works, expected: Mapping[str, float]) -> Iterator[Cost]:
+    """Of each cell, in the order in which they are made. Seconds are the median of such works that are there,
+    else what the size expects."""
+    labels = {
+        cell.digest: label
+        for label, by_class in reversed(list(plan.rows.items()))
+        for subjects in by_class.values()
+        for runs in subjects
+        for cell in runs
+    }
+    seen: set[str] = set()
+    known = _medians(plan, works)
+    for cell in plan.cells():
+        missing = [work for work in cell.works if work.digest not in seen and not works.there(work)]
+        seen |= {work.digest for work in missing}
+        done = record_path(works.folder, cell.digest).exists()
+        each = [known.get(work.title, expected.get(work.title)) for work in missing if _counts(work)]
+        total = None if None in each else sum(it for it in each if it is not None)
+        names = tuple(work.title for work in missing if _counts(work))
+        yield Cost(labels[cell.digest], cell, done, 0.0 if done else total, () if done else names)
+
+
+def _medians(plan: Plan, works: Works) -> dict[str, float]:
+    took: dict[str, list[float]] = {}
+    every = {work.digest: work for cell in plan.cells() for work in cell.works}
+    for work in every.values():
+        if works.there(work):
+            took.setdefault(work.title, []).append(works.made(work).seconds)
+    return {title: median(seconds) for title, seconds in took.items()}
+
+
+def _counts(work: Work) -> bool:
+    """Rendering and resizing take a second."""
+    return work.kind not in ("subject", "photos")

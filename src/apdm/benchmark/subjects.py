@@ -1,0 +1,105 @@
+"""Subjects as a scenario names them: known, counted and told apart before a photo is rendered.
+
+`key` is all that a subject's photos depend on; it says where nothing is, and names nobody.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+from apdm.errors import InputError
+from apdm.subject import SET_NAMES, SetName, Subject
+from apdm.toybox.seeds import Purpose
+from apdm.toybox.subjects import VIEWS, toy_subject
+
+
+class Source(Protocol):
+    """A subject that can be made available in a folder of its own."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def class_noun(self) -> str: ...
+    @property
+    def key(self) -> Mapping[str, object]: ...
+    def count(self, photos: SetName) -> int: ...
+    def write(self, folder: Path) -> None: ...
+    def read(self, folder: Path) -> Subject: ...
+
+
+@dataclass(frozen=True)
+class Toy:
+    """The class's toy number `index` of the reported seeds, with so many `views` in each set."""
+
+    class_noun: str
+    index: int
+    views: Mapping[str, int] = field(default_factory=lambda: VIEWS)
+
+    @property
+    def seed(self) -> int:
+        return Purpose.REPORTED.seed(self.index)
+
+    @property
+    def name(self) -> str:
+        return f"{self.class_noun}-{self.seed}"
+
+    @property
+    def key(self) -> Mapping[str, object]:
+        return {"toy": self.name, "views": dict(self.views)}
+
+    def count(self, photos: SetName) -> int:
+        return self.views[photos]
+
+    def write(self, folder: Path) -> None:
+        toy_subject(folder, self.class_noun, self.seed, Purpose.REPORTED, self.views)
+
+    def read(self, folder: Path) -> Subject:
+        return Subject.from_folder(folder, self.class_noun, name=self.name)
+
+
+@dataclass(frozen=True)
+class Photos:
+    """A folder of photos; `same_images` as `Subject.from_folder` has it. They are read where they are."""
+
+    class_noun: str
+    folder: Path
+    same_images: bool
+
+    @cached_property
+    def subject(self) -> Subject:
+        return Subject.from_folder(self.folder, self.class_noun, same_images=self.same_images)
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def key(self) -> Mapping[str, object]:
+        hashes = {name: self.subject.hashes(name) for name in SET_NAMES}
+        return {"photos": sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()}
+
+    def count(self, photos: SetName) -> int:
+        return len(self.subject.paths(photos))
+
+    def write(self, folder: Path) -> None:
+        """Nothing: a person's photos are not copied."""
+
+    def read(self, folder: Path) -> Subject:
+        return self.subject
+
+
+def source(
+    class_noun: str, which: int | str, views: Mapping[str, int], data: Path | None, same_images: bool
+) -> Source:
+    """A number is a toy, a name a folder below `data`. Raises `InputError`."""
+    if isinstance(which, int):
+        return Toy(class_noun, which, VIEWS | dict(views))
+    if data is None:
+        raise InputError(f"subject '{which}' is a folder of photos", fix="say where it lies: --data DIR")
+    return Photos(class_noun, data / which, same_images)

@@ -1,0 +1,88 @@
+"""A table as it is to be read: figures by row and column, the best marked. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+CONTROL, DEFENCE, PLACEBO = "control", "defence", "placebo"  # roles of rows
+BEST, SECOND = "best", "second"
+OURS, CONTROLS, PUBLISHED = "ours", "controls", "published"
+ALL = "all"  # the column of all classes together
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric of one class, `name` being its own or its judge's; `better` is higher or lower. `kind` says
+    whose figures they are: ours, those of our controls, or the published ones."""
+
+    metric: str
+    name: str
+    class_noun: str
+    better: str
+    kind: str = OURS
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure with its 95 % interval and the number of pictures behind it; a published one is only a value.
+    None: nothing is there."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    label: str
+    role: str
+    entries: tuple[Entry, ...]
+    """One for each column."""
+    missing: int = 0
+    """Cells that are not finished."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A scenario's table. `notes` say on what the figures rest."""
+
+    name: str
+    size: str
+    title: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...]
+
+
+def marked(columns: Sequence[Column], lines: Sequence[Line]) -> tuple[Line, ...]:
+    """The lines with the best and the second best defence of each column of ours marked; equals share a mark.
+
+    Controls, placebos and unfinished rows are not in the running; one defence alone has nothing to be better
+    than.
+    """
+    marks: dict[tuple[int, int], str] = {}
+    for number, column in enumerate(columns):
+        if column.kind != OURS:
+            continue
+        found = {
+            place: value
+            for place, line in enumerate(lines)
+            if line.role == DEFENCE and not line.missing and (value := line.entries[number].value) is not None
+        }
+        ranked = sorted(set(found.values()), reverse=column.better == "higher")
+        if len(found) > 1:
+            for mark, value in zip((BEST, SECOND), ranked, strict=False):
+                marks |= {(place, number): mark for place, it in found.items() if it == value}
+    return tuple(
+        replace(
+            line,
+            entries=tuple(
+                replace(entry, mark=marks.get((place, number), ""))
+                for number, entry in enumerate(line.entries)
+            ),
+        )
+        for place, line in enumerate(lines)
+    )

@@ -1,0 +1,134 @@
+"""`apdm bench`: a scenario's cells, made by one process or many, stopped and gone on with at will."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+
+from apdm.benchmark.cell import Cell
+from apdm.benchmark.grid import is_grid, read_grid, read_size
+from apdm.benchmark.methods import METHODS
+from apdm.benchmark.outcome import LISTINGS, write
+from apdm.benchmark.plan import Plan, costs, planned
+from apdm.benchmark.record import LOG_FILE
+from apdm.benchmark.runner import Runner, Tools
+from apdm.benchmark.works import Works
+from apdm.cli import frozen
+from apdm.cli.arguments import read
+from apdm.cli.progress import progress
+from apdm.cli.side_by_side import side_by_side
+from apdm.errors import InputError, at_least
+from apdm.report.numbers import duration
+from apdm.watch import Watch
+
+EXAMPLE = "apdm bench scenarios/table1.toml --size toy --dry_run"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Make the cells of a scenario that are not there yet. Each is kept as it is finished, with its record;
+    what cells share is made once. Any number of these commands may work on one folder at a time."""
+
+    scenario: tyro.conf.Positional[Path]
+    """Such as scenarios/table1.toml; scenarios/protection.toml is the frozen evaluation."""
+    size: str = "toy"
+    """toy (the Toybox) or real (any diffusers model)."""
+    output_dir: Path = Path("runs/bench")
+    """Holds the cells of every scenario that is made in it."""
+    data: Path | None = None
+    """Where the folders of photos lie that a real size names."""
+    model: str | None = None
+    """Instead of the size's: a diffusers folder or a hub id."""
+    device: str = "cpu"
+    """cpu, cuda (all that are visible), cuda:1, mps."""
+    workers: int | None = None
+    """Processes on this machine [one for each visible GPU, one on a CPU]."""
+    dry_run: bool = False
+    """List the cells, which are there, and what the others will cost; make nothing."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process works on: all cells, of which it takes those that nobody else does."""
+
+    cells: tuple[Cell, ...]
+    folder: Path
+    device: str
+
+
+def main(arguments: Sequence[str]) -> None:
+    wanted = read(Bench, "bench", arguments, EXAMPLE)
+    if wanted.workers is not None:
+        at_least(wanted, workers=1)
+    if not is_grid(wanted.scenario):
+        if wanted != Bench(wanted.scenario, output_dir=wanted.output_dir, workers=wanted.workers):
+            what = f"'{wanted.scenario}' is the frozen evaluation"
+            raise InputError(what, fix="give a folder and workers only")
+        print(frozen.run(wanted.scenario, wanted.output_dir, wanted.workers or 1))
+        return
+    grid = read_grid(wanted.scenario)
+    size = read_size(wanted.scenario, grid, wanted.size, wanted.model)
+    plan = planned(grid, wanted.size, size, METHODS, wanted.data)
+    if wanted.dry_run:
+        works = Works(wanted.output_dir, torch.device("cpu"))
+        print("\n".join(listed(plan, works, size.seconds)))
+        return
+    on = devices(wanted.device, wanted.workers)
+    write(plan.listing(), wanted.output_dir / LISTINGS / f"{grid.name}-{wanted.size}.json")
+    make(plan, wanted.output_dir, on)
+    print(f"apdm table {wanted.output_dir}")
+
+
+def make(plan: Plan, folder: Path, on: Sequence[str]) -> None:
+    """Makes the cells that are not in `folder` yet, by a process on each of the devices. Raises `InputError`
+    with all that was wrong, once all that can be made is."""
+    cells = tuple(plan.cells())
+    shares = [Share(cells, folder, device) for device in on]
+    with progress(folder / LOG_FILE) as watch:
+        found = side_by_side(work_share, shares, watch, to_the_end=True)
+    wrong = {digest: error for share in found for digest, error in share.items()}
+    if wrong:
+        said = "; ".join(dict.fromkeys(str(error) for error in wrong.values()))
+        raise InputError(
+            f"{len(wrong)} of {len(cells)} cells could not be made ({said})", fix="the others are kept"
+        )
+
+
+def work_share(share: Share, watch: Watch) -> dict[str, InputError]:
+    """The life of a worker."""
+    return Runner(share.folder, share.device, Tools(), watch).run(share.cells)
+
+
+def devices(device: str, workers: int | None) -> list[str]:
+    """The device of each worker: visible GPUs in turn."""
+    if device != "cuda":
+        return [device] * (workers or 1)
+    visible = torch.cuda.device_count()
+    if not visible:
+        raise InputError("no GPU is visible", fix="give --device cpu")
+    return [f"cuda:{number % visible}" for number in range(workers or visible)]
+
+
+def listed(plan: Plan, works: Works, expected: Mapping[str, float]) -> list[str]:
+    """A line for each cell, and what all of them come to."""
+    found = list(costs(plan, works, expected))
+    width = max(len(cost.label) for cost in found)
+    lines = [
+        f"{'done   ' if cost.done else 'to make'}  {cost.label:<{width}}  {cost.cell.subject.name}  "
+        f"seed {cost.cell.seed}  {_cost(cost.seconds, cost.missing) if not cost.done else ''}".rstrip()
+        for cost in found
+    ]
+    known = sum(cost.seconds or 0 for cost in found)
+    unknown = sum(cost.seconds is None for cost in found)
+    todo = sum(not cost.done for cost in found)
+    rest = f", and {unknown} whose cost is not known" if unknown else ""
+    return [*lines, f"{len(found)} cells, {todo} to make: about {duration(known)} of one process{rest}"]
+
+
+def _cost(seconds: float | None, missing: Sequence[str]) -> str:
+    told = "cost not known" if seconds is None else f"about {duration(seconds)}"
+    return f"{told}: {', '.join(missing) or 'all but the measurement is there'}"

@@ -1,0 +1,38 @@
+"""`apdm table`: the tables of a bench's records, with the published figures beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from apdm.benchmark.outcome import read_listings
+from apdm.benchmark.tabulate import tabulate
+from apdm.cli.arguments import read
+from apdm.report.paper_table import write_table
+from apdm.report.table_sheet import write_sheet
+
+EXAMPLE = "apdm table runs/bench"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Write each table of a bench's folder as Markdown, LaTeX and HTML, and its sheet of pictures. Records of
+    two commits or of two versions of the evaluation are not mixed."""
+
+    records: tyro.conf.Positional[Path]
+    """The folder that `apdm bench` wrote."""
+    output_dir: Path | None = None
+    """Where the tables go; into the folder itself, under tables/, if not given."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    wanted = read(Table, "table", arguments, EXAMPLE)
+    folder = wanted.output_dir or wanted.records / "tables"
+    for listing in read_listings(wanted.records):
+        for path in write_table(tabulate(listing, wanted.records), folder):
+            print(path)
+        if sheet := write_sheet(listing, wanted.records, folder):
+            print(sheet)

@@ -1,0 +1,150 @@
+"""A table of the benchmark as Markdown, LaTeX and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from markupsafe import escape
+
+from apdm.benchmark.table import BEST, CONTROLS, PUBLISHED, SECOND, Column, Entry, Line, Table
+from apdm.report.numbers import MINUS, decimal
+
+PLACES = {"similarity": 3, "brisque": 1}
+ARROWS = {"higher": "↑", "lower": "↓"}
+LEGEND = "Best defence bold, second best underlined; ↑ higher is better, ↓ lower is."
+TEX = {
+    "\\": r"\textbackslash{}",
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; color: #1f2328; background: #fbfaf7; margin: 2rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+small, .published, .controls, .placebo td { color: #646a73; }
+.published { font-style: italic; }
+p { max-width: 80ch; color: #646a73; }
+"""
+
+
+def write_table(table: Table, folder: Path) -> list[Path]:
+    """`folder`/NAME-SIZE.md, .tex and .html."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for ending, render in (("md", markdown), ("tex", latex), ("html", html)):
+        path = folder / f"{table.name}-{table.size}.{ending}"
+        path.write_text(render(table), encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def markdown(table: Table) -> str:
+    """For a README: intervals in brackets; published figures in columns that say so."""
+    head = ["", *(_heading(column) for column in table.columns)]
+    rows = [[_label(line), *_cells(table, line, _markdown_entry)] for line in table.lines]
+    ruled = ["---", *("---:" for _ in table.columns)]
+    lines = [
+        "| " + " | ".join(part.replace("|", "\\|") for part in row) + " |" for row in (head, ruled, *rows)
+    ]
+    return "\n".join([f"## {table.title}", "", *lines, "", LEGEND, "", *_spaced(table.notes)])
+
+
+def latex(table: Table) -> str:
+    """A `table*`, which wants the package booktabs."""
+    head = " & ".join(["", *(_tex(_heading(column)) for column in table.columns)])
+    rows = [
+        " & ".join([_tex(_label(line)), *_cells(table, line, _latex_entry)]) + r" \\" for line in table.lines
+    ]
+    return "\n".join(
+        [
+            r"\begin{table*}",
+            r"\centering\scriptsize",
+            rf"\caption{{{_tex(' '.join([table.title + '.', LEGEND, *table.notes]))}}}",
+            rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+            r"\toprule",
+            head + r" \\",
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def html(table: Table) -> str:
+    """A page of its own that needs nothing else."""
+    head = "".join(f'<th class="{c.kind}">{escape(_heading(c))}</th>' for c in table.columns)
+    rows = "\n".join(
+        f'<tr class="{line.role}"><td>{escape(_label(line))}</td>'
+        f"{''.join(_cells(table, line, _html_entry))}</tr>"
+        for line in table.lines
+    )
+    notes = "\n".join(f"<p>{escape(note)}</p>" for note in (LEGEND, *table.notes))
+    title = escape(table.title)
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
+        f"<style>{STYLE}</style>\n<h1>{title}</h1>\n<table>\n<thead><tr><th></th>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n"
+        f"</table>\n{notes}\n</html>\n"
+    )
+
+
+def _heading(column: Column) -> str:
+    if column.kind == CONTROLS:
+        return f"its control, {column.class_noun}"
+    if column.kind == PUBLISHED:
+        return f"published {column.name}, {column.class_noun}"
+    return f"{column.name} {ARROWS[column.better]} {column.class_noun}"
+
+
+def _label(line: Line) -> str:
+    role = "" if line.role == "defence" else f" ({line.role})"
+    return f"{line.label}{role}{f', {line.missing} cells missing' if line.missing else ''}"
+
+
+def _cells(table: Table, line: Line, render: Callable[[Column, Entry], str]) -> list[str]:
+    return [render(column, entry) for column, entry in zip(table.columns, line.entries, strict=True)]
+
+
+def _figures(column: Column, entry: Entry) -> tuple[str, str]:
+    """The value and its interval, as text; the latter may be empty."""
+    places = PLACES[column.metric]
+    if entry.value is None:
+        return "", ""
+    if column.kind == PUBLISHED:
+        return decimal(entry.value, 4 if column.metric == "similarity" else 2), ""
+    if entry.low is None or entry.high is None:
+        return decimal(entry.value, places), ""
+    return decimal(entry.value, places), f"({decimal(entry.low, places)} to {decimal(entry.high, places)})"
+
+
+def _markdown_entry(column: Column, entry: Entry) -> str:
+    value, interval = _figures(column, entry)
+    styled = {BEST: f"**{value}**", SECOND: f"<u>{value}</u>"}.get(entry.mark, value)
+    return f"*{value}*" if column.kind == PUBLISHED and value else f"{styled} {interval}".strip()
+
+
+def _latex_entry(column: Column, entry: Entry) -> str:
+    value, interval = (_tex(text) for text in _figures(column, entry))
+    styled = {BEST: rf"\textbf{{{value}}}", SECOND: rf"\underline{{{value}}}"}.get(entry.mark, value)
+    return rf"\textit{{{value}}}" if column.kind == PUBLISHED and value else f"{styled} {interval}".strip()
+
+
+def _html_entry(column: Column, entry: Entry) -> str:
+    value, interval = _figures(column, entry)
+    styled = {BEST: f"<b>{value}</b>", SECOND: f"<u>{value}</u>"}.get(entry.mark, value)
+    n = f' title="n = {entry.n}"' if entry.n else ""
+    return f'<td class="{column.kind}"{n}>{styled} <small>{interval}</small></td>'
+
+
+def _tex(text: str) -> str:
+    escaped = "".join(TEX.get(letter, letter) for letter in text)
+    return escaped.replace("↑", r"$\uparrow$").replace("↓", r"$\downarrow$").replace(MINUS, "$-$")
+
+
+def _spaced(notes: tuple[str, ...]) -> list[str]:
+    return [line for note in notes for line in (note, "")]

@@ -1,0 +1,175 @@
+"""A small scenario and made-up methods that say when they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+import torch
+
+from apdm.benchmark.grid import read_grid, read_size
+from apdm.benchmark.methods import Methods
+from apdm.benchmark.plan import Plan, planned
+from apdm.benchmark.runner import Runner, Tools
+from apdm.errors import InputError
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.protectors.table import Protector
+
+if TYPE_CHECKING:
+    from apdm.backbones.stable_diffusion import StableDiffusion
+
+CALLS: list[str] = []
+
+SIZES = """
+[toy]
+model = "toybox"
+judge = "toybox-identity"
+preset = "toybox"
+subjects = { dog = [0, 1] }
+seeds = [0, 1]
+class_images = 2
+images_per_prompt = { evaluation = 1, diverse = 1 }
+sampling = { num_inference_steps = 1 }
+views = { protect = 3, attack = 2, held_out = 2 }
+personalizer.once = { learning_rate = 1e-3 }
+seconds = { "cloak darker" = 60, "attack once" = 10, "class-images" = 1, "protect shifted" = 100 }
+
+[real]
+model = "somebody/something"
+judge = "facebook/dino-vits16"
+preset = "published"
+subjects = { dog = ["rex"] }
+seeds = [0]
+class_images = 2
+images_per_prompt = { evaluation = 1 }
+sampling = { num_inference_steps = 1 }
+"""
+SCENARIO = """
+name = "small"
+title = "A small table"
+sheet = ["attack", "cloak, 0 clean", "model"]
+
+[[row]]
+label = "attack"
+role = "control"
+personalizer = "once"
+published.similarity = { dog = 0.6 }
+
+[[row]]
+label = "cloak, 0 clean"
+personalizer = "once"
+cloak = "darker"
+clean = 0
+
+[[row]]
+label = "cloak, N-1 clean"
+personalizer = "once"
+cloak = "darker"
+clean = "N-1"
+
+[[row]]
+label = "model"
+personalizer = "once"
+protector = "shifted"
+"""
+
+
+@dataclass(frozen=True)
+class Darker:
+    by: float = 0.5
+
+    def __call__(self, backbone: Any, material: Any, seed: int, watch: Any) -> torch.Tensor:
+        CALLS.append("cloak")
+        if self.by > 1:
+            raise InputError("that is too dark", fix="give less")
+        return (material.pixels - self.by).clamp(-1, 1)
+
+
+@dataclass(frozen=True)
+class Inverted:
+    def __call__(self, pixels: torch.Tensor, seed: int, backbone: Any, watch: Any) -> torch.Tensor:
+        CALLS.append("purify")
+        return -pixels
+
+
+@dataclass(frozen=True)
+class Shift:
+    by: float = 0.01
+    num_class_images: ClassVar[int] = 0
+
+
+def shifted(backbone: Any, material: Any, settings: Shift, seed: int, watch: Any) -> Any:
+    CALLS.append("protect")
+    model = backbone.copy()
+    with torch.no_grad():
+        for weight in model.network.parameters():
+            weight += settings.by
+    return model
+
+
+@dataclass(frozen=True)
+class Once(DreamBooth):
+    """Two of its forward passes are one attack: it has one step."""
+
+    max_train_steps: int = 1
+
+    def loss(self, *arguments: Any) -> Any:
+        CALLS.append("attack")
+        return super().loss(*arguments)
+
+
+@dataclass(frozen=True)
+class Worded(Once):
+    placeholder_token: str | None = "<new1>"
+
+
+METHODS = Methods(
+    cloaks={"darker": Darker},
+    purifiers={"inverted": Inverted},
+    protectors={"shifted": Protector("a shift", Shift(), shifted)},
+    personalizers={"once": Once, "worded": Worded},
+    presets={"toybox": {"protector": {"shifted": Shift(0.02)}}},
+)
+
+
+@pytest.fixture
+def calls() -> list[str]:
+    CALLS.clear()
+    return CALLS
+
+
+@pytest.fixture
+def plan_of(tmp_path: Path) -> Callable[..., Plan]:
+    """The plan of `SCENARIO` with some text in it replaced; the same for `SIZES`."""
+
+    def make(*changes: tuple[str, str], sizes: tuple[tuple[str, str], ...] = (), **kept: Any) -> Plan:
+        scenario, common = SCENARIO, SIZES
+        for old, new in changes:
+            assert old in scenario
+            scenario = scenario.replace(old, new, 1)
+        for old, new in sizes:
+            assert old in common
+            common = common.replace(old, new, 1)
+        place = tmp_path / "scenarios" / "small.toml"
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(scenario)
+        (place.parent / "sizes.toml").write_text(common)
+        size = kept.pop("size", "toy")
+        grid = read_grid(place)
+        return planned(grid, size, read_size(place, grid, size), METHODS, kept.pop("data", None))
+
+    return make
+
+
+@pytest.fixture
+def runner_in(tiny: StableDiffusion, mean_colours: Any) -> Callable[..., Runner]:
+    """A runner of the tiny model with made-up methods."""
+
+    def make(folder: Path, **changes: Any) -> Runner:
+        tools = Tools(METHODS, lambda name, device: tiny, lambda name: mean_colours)
+        return Runner(folder, "cpu", replace(tools, **changes))
+
+    return make

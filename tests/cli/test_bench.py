@@ -1,0 +1,175 @@
+"""`apdm bench` and `apdm table` as a person types them; the cells are made of next to nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apdm.benchmark.methods import METHODS
+from apdm.benchmark.runner import Runner, Tools
+from apdm.cli import bench
+from apdm.cli.main import main
+from apdm.errors import InputError
+from apdm.personalizers.dreambooth import DreamBooth
+
+SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+SIZES = """
+[toy]
+model = "toybox"
+judge = "toybox-identity"
+preset = "published"
+subjects = { dog = [0] }
+seeds = [0]
+class_images = 1
+images_per_prompt = { evaluation = 1 }
+sampling = { num_inference_steps = 1 }
+views = { protect = 1, attack = 1, held_out = 1 }
+personalizer.dreambooth = { max_train_steps = 1 }
+seconds = { "attack dreambooth" = 90, "class-images" = 30 }
+"""
+SCENARIO = """
+name = "small"
+title = "A small table"
+sheet = ["none", "attack"]
+row = [{ label = "attack", role = "control" }, { label = "none", personalizer = "none", role = "placebo" }]
+"""
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The one line on stderr; asserts that it is one and that the exit code is 2."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert said.count("\n") == 1
+    return said
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    (tmp_path / "sizes.toml").write_text(SIZES)
+    (tmp_path / "small.toml").write_text(SCENARIO)
+    return tmp_path / "small.toml"
+
+
+@pytest.fixture
+def shares(monkeypatch: pytest.MonkeyPatch, tiny: Any, mean_colours: Any) -> list[Any]:
+    """What each process was given; all of it is done in this one, by the tiny model."""
+    given: list[Any] = []
+    tools = Tools(METHODS, lambda name, device: tiny, lambda name: mean_colours)
+
+    def one_after_the_other(work: Any, several: list[Any], watch: Any, to_the_end: bool) -> list[Any]:
+        assert to_the_end
+        given.extend(several)
+        return [Runner(it.folder, it.device, tools, watch).run(it.cells) for it in several]
+
+    monkeypatch.setattr(bench, "side_by_side", one_after_the_other)
+    return given
+
+
+def test_a_dry_run_lists_cells_and_costs_and_makes_nothing(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["bench", str(scenario), "--dry_run", "--output_dir", str(tmp_path / "run")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("to make  attack  dog-450000  seed 0  about 2")
+    assert lines[0].endswith("min 0\N{NARROW NO-BREAK SPACE}s: class-images, attack dreambooth")
+    assert lines[1] == "to make  none    dog-450000  seed 0  cost not known: attack none"
+    assert lines[2].startswith("2 cells, 2 to make: about 2")
+    assert lines[2].endswith("of one process, and 1 whose cost is not known")
+    assert not (tmp_path / "run").exists()
+
+
+def test_cells_are_made_and_tabulated(
+    scenario: Path, tmp_path: Path, shares: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    main(["bench", str(scenario), "--output_dir", str(folder), "--workers", "2"])
+    assert capsys.readouterr().out == f"apdm table {folder}\n"
+    assert [(len(it.cells), it.device) for it in shares] == [(2, "cpu"), (2, "cpu")]
+    main(["bench", str(scenario), "--dry_run", "--output_dir", str(folder)])
+    assert capsys.readouterr().out.splitlines()[0] == "done     attack  dog-450000  seed 0"
+    main(["table", str(folder)])
+    written = [Path(line).name for line in capsys.readouterr().out.splitlines()]
+    assert written == ["small-toy.md", "small-toy.tex", "small-toy.html", "small-toy.png"]
+    assert "| attack (control) |" in (folder / "tables" / "small-toy.md").read_text()
+
+    record = next((folder / "records").glob("*.json"))
+    record.write_text("{")
+    assert f"{record} is not JSON" in refused(capsys, "table", folder)
+    with pytest.raises(SystemExit):
+        main(["bench", str(scenario), "--output_dir", str(folder)])
+    said = capsys.readouterr().err.splitlines()[-1]  # below the bars
+    assert "1 of 2 cells could not be made" in said
+    assert record.name in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("role", "rol", "unknown 'rol': did you mean 'role'"),
+        ('"none", role', '"drembooth", role', "did you mean 'dreambooth'"),
+        (
+            'label = "none",',
+            'label = "none", clean = 2,',
+            "clean is 2, and of dog-450000 the attacker has 1 photos",
+        ),
+        ("row", "rows", "has no 'class_nouns'|unknown 'rows'"),
+    ],
+)
+def test_bad_scenarios_are_refused_before_anything_is_made(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, said: str
+) -> None:
+    scenario.write_text(SCENARIO.replace(old, new, 1))
+    line = refused(capsys, "bench", scenario, "--output_dir", tmp_path / "run")
+    assert any(part in line for part in said.split("|"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_arguments_are_refused(
+    scenario: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "workers is 0: give 1 or more" in refused(capsys, "bench", scenario, "--workers", "0")
+    assert "--size has an unknown 'tox': did you mean 'toy'" in refused(
+        capsys, "bench", scenario, "--size", "tox"
+    )
+    assert "[real]" in refused(capsys, "bench", scenario, "--size", "real")
+    assert "does not exist" in refused(capsys, "bench", scenario, "--model", "./nowhere")
+    monkeypatch.setattr(bench.torch.cuda, "device_count", lambda: 0)
+    assert "no GPU is visible" in refused(capsys, "bench", scenario, "--device", "cuda")
+    frozen = SCENARIOS / "protection.toml"
+    assert "is the frozen evaluation: give a folder" in refused(capsys, "bench", frozen, "--dry_run")
+    assert "holds no table" in refused(capsys, "table", scenario.parent)
+
+
+def test_workers_take_visible_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.torch.cuda, "device_count", lambda: 2)
+    assert bench.devices("cuda", None) == ["cuda:0", "cuda:1"]
+    assert bench.devices("cuda", 3) == ["cuda:0", "cuda:1", "cuda:0"]
+    assert bench.devices("cuda:1", None) == ["cuda:1"]
+    assert bench.devices("cpu", None) == ["cpu"]
+    assert bench.devices("cpu", 2) == ["cpu", "cpu"]
+
+
+def test_what_was_wrong_is_said_once_after_all_else_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    error = InputError("it diverged", fix="lower its rate")
+    monkeypatch.setattr(bench, "side_by_side", lambda *_, **__: [{"a": error}, {"a": error, "b": error}])
+
+    class Planned:
+        def cells(self) -> list[int]:
+            return [1, 2, 3]
+
+    with pytest.raises(
+        InputError, match=r"2 of 3 cells could not be made \(it diverged: lower its rate\): the"
+    ):
+        bench.make(Planned(), tmp_path, ["cpu"])  # type: ignore[arg-type]
+
+
+def test_attack_settings_reach_the_cells(scenario: Path, tmp_path: Path, shares: list[Any]) -> None:
+    main(["bench", str(scenario), "--output_dir", str(tmp_path / "run")])
+    assert shares[0].cells[0].personalizer.settings == DreamBooth(max_train_steps=1)
