@@ -27,7 +27,7 @@ PlanOf = Callable[..., Plan]
             "the cloak of row 'cloak, 0 clean' has an unknown 'drker': did",
         ),
         ('protector = "shifted"', 'protector = "shift"', "did you mean 'shifted'"),
-        ('personalizer = "once"', 'personalizer = "twice"', "known are once, none"),
+        ('personalizer = "once"', 'personalizer = "twice"', "known are once, worded, none"),
         (
             "clean = 0",
             "clean = 4",
