@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import torch
 
 from apdm.cli import cloak
 from apdm.cli.main import main
+from apdm.cloaks.advdm import AdvDM
+from apdm.cloaks.aspl import ASPL
 from apdm.pixels import load
 from apdm.subject import Subject
 
@@ -72,6 +75,36 @@ def test_cloak_purify_attack(model: Path, photos: Path, tmp_path: Path) -> None:
     rest = ("--class_noun", "dog", "--same_images", *one_step, "--output_dir", attacked)
     run("personalize", model, "--subject", purified, *rest)
     assert (attacked / "model_index.json").is_file()
+
+
+def test_the_method_is_given_both_sets_the_class_and_every_model(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def against(self, backbone, material, climb, seed, watch):
+        given.append((backbone.name, material))
+        return lambda pictures, number: pictures
+
+    monkeypatch.setattr(ASPL, "against", against)
+    monkeypatch.setattr(AdvDM, "against", against)
+    shutil.copytree(model, tmp_path / "second")
+    subject = ("--subject", photos, "--class_noun", "dog", "--num_class_images", "2")
+    for name, extra in (
+        ("ensemble", ("--ensemble", tmp_path / "second")),
+        ("alone", ("--no_with_prior_preservation",)),
+        ("advdm", ("--method", "advdm")),
+    ):
+        run("cloak", model, *subject, *LEARNT[2:4], *extra, "--output_dir", tmp_path / name)
+    assert [name for name, _ in given] == [str(model), str(tmp_path / "second"), str(model), str(model)]
+    made = Subject.from_folder(photos, "dog")
+    for _, material in given:
+        assert torch.equal(material.pixels, made.pixels("attack", 16))
+        assert torch.equal(material.clean, made.pixels("protect", 16))
+        assert (material.instance_prompt, material.class_prompt) == ("a photo of sks dog", "a photo of dog")
+    assert [None if m.prior is None else tuple(m.prior.shape) for _, m in given] == [(2, 3, 16, 16)] * 2 + [
+        None
+    ] * 2
 
 
 def test_a_target_and_a_budget_are_heard(model: Path, photos: Path, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from PIL import Image
 from apdm.cli import purify
 from apdm.cli.main import main
 from apdm.pixels import load
+from apdm.purify.flip import Flip
+from apdm.seeding import derive
 
 
 def run(*arguments: str | Path) -> None:
@@ -45,6 +47,15 @@ def test_pictures_keep_their_size_unless_told_and_gridpure_takes_the_models(
         assert Image.open(paths[0]).size == (side, side)
     mirrored = load(sorted((tmp_path / "own").glob("*.png")), 64)
     assert torch.equal(mirrored, load(sorted(photos.glob("*.png")), 64).flip(3))
+
+
+def test_every_picture_has_a_seed_of_its_own(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = []
+    monkeypatch.setattr(Flip, "__call__", lambda self, pixels, seed, model: (seeds.append(seed), pixels)[1])
+    run("purify", photos, "--method", "flip", "--seed", "3", "--output_dir", tmp_path / "made")
+    assert seeds == [derive(3, "picture", number) for number in range(6)]
 
 
 @pytest.mark.parametrize(

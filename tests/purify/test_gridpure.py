@@ -25,7 +25,7 @@ class Believer(Backbone):
     def __init__(self, belief: float) -> None:
         self.network = nn.Linear(1, 1).requires_grad_(False)
         self.schedule = DDPMSchedule(KEPT)
-        self.belief, self.times, self.prompts = belief, [], []
+        self.belief, self.times, self.prompts, self.spreads = belief, [], [], []
 
     def encode_images(self, pixels: Tensor) -> Moments:
         return Moments(pixels, torch.zeros_like(pixels))
@@ -40,6 +40,7 @@ class Believer(Backbone):
     def predict(self, noisy: Tensor, t: Tensor, condition: Condition) -> Tensor:
         assert len(noisy) == len(t) == len(condition)
         self.times.append(t.unique().tolist())
+        self.spreads.append(noisy.std().item())
         kept = KEPT[t].view(-1, 1, 1, 1)
         return (noisy - kept.sqrt() * self.belief) / (1 - kept).sqrt()
 
@@ -94,6 +95,13 @@ def test_a_crop_is_noised_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DDPMSchedule, "add_noise", spy)
     GridPure(time=4).diffused(model, torch.zeros(2, 3, 16, 16), generator(0))
     assert seen == [(pytest.approx(1, abs=0.1), [3])]
+
+
+def test_a_step_back_draws_the_noise_that_its_time_has() -> None:
+    """Ancestral: of a picture that is all zeros the spread at time t is sqrt(1 - a_t), at every time."""
+    model = Believer(0.0)
+    GridPure(time=6).diffused(model, torch.zeros(2, 3, 32, 32), generator(0))
+    assert model.spreads == pytest.approx((1 - KEPT[:6]).sqrt().flip(0).tolist(), rel=0.05)
 
 
 def test_each_iteration_mixes_in_a_tenth_and_keeps_eight_bits(photos: Pixels) -> None:
