@@ -6,7 +6,8 @@
 
 Same model, seeds, precision and arithmetic: first the losses of both are compared step by step, then both are
 timed in turns (the order changes each round), then the tensors that each holds at most are added up by
-torch's profiler. A line of speed.jsonl in --output_dir. Figures are ratios: seconds mean nothing on another machine.
+torch's profiler. A line of speed.jsonl in --output_dir. Figures are ratios: seconds mean nothing on another
+machine.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from published_loop import protect_as_published
 from torch.profiler import ProfilerActivity, profile
 
 from apdm.backbones.base import Backbone, draw_noise
@@ -31,6 +31,7 @@ from apdm.protectors.apdm import APDM, ProtectionMaterial, protect, protection_m
 from apdm.seeding import generator
 from apdm.toybox import presets
 from apdm.types import Pixels
+from published_loop import protect_as_published
 
 INSTANCE, CLASS = "a photo of sks dog", "a photo of dog"
 COMPARED = 50  # inner steps whose losses are compared

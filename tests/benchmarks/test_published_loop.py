@@ -48,8 +48,8 @@ def test_losses_and_weights_are_ours(tiny, material, published, batch: int) -> N
     told = torch.tensor([[it["personalization_loss"], it["protection_loss"]] for it in ours if it])
     torch.testing.assert_close(means, told, rtol=1e-4, atol=1e-6)  # AdamW makes much of a last bit
     weights = protected.weights()
-    apart = max((w - weights[name]).abs().max().item() for name, w in yardstick.weights().items())
-    assert apart < 0.1 * CONFIG.learning_rate  # of some 2e-3 that AdamW moved them
+    apart = torch.cat([(w - weights[name]).abs().flatten() for name, w in yardstick.weights().items()])
+    assert apart.mean() < 0.01 * CONFIG.learning_rate  # of some 2e-3 that AdamW moved each
 
 
 def test_it_passes_and_encodes_as_often_as_published(tiny, material, published, monkeypatch) -> None:
