@@ -12,7 +12,7 @@ from torch import Tensor
 
 from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor, Interval, Score, Sense
-from apdm.metrics.statistics import percentile_interval
+from apdm.metrics.statistics import halves, percentile_interval
 from apdm.seeding import generator
 from apdm.types import Pixels
 
@@ -46,8 +46,8 @@ def kid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int) -> Inter
     )
     rng = generator(seed, "kid")
     whole = _unbiased(torch.ones(1, len(x)).double(), torch.ones(1, len(y)).double(), *kernels)
-    halves = _unbiased(_halves(len(x), rng), _halves(len(y), rng), *kernels)
-    return percentile_interval(float(whole), halves.numpy())
+    repeated = _unbiased(halves(len(x), HALVES, rng), halves(len(y), HALVES, rng), *kernels)
+    return percentile_interval(float(whole), repeated.numpy())
 
 
 def kid_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *, seed: int) -> Score:
@@ -63,12 +63,6 @@ def kid_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *
         extractor=extractor.name,
         fingerprint=extractor.fingerprint,
     )
-
-
-def _halves(n: int, rng: torch.Generator) -> Float64[Tensor, "halves n"]:
-    """Random subsets of n // 2 members, each a row of ones and zeros."""
-    order = torch.rand(HALVES, n, generator=rng).argsort(dim=1)
-    return (order < n // 2).double()
 
 
 def _unbiased(

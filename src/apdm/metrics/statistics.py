@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float64, Int
 from numpy import ndarray
+from torch import Tensor
 
 from apdm.errors import InputError
 from apdm.metrics.base import Interval, Score, Sense
@@ -111,6 +113,22 @@ def percentile_interval(value: float, repeated: Float64[ndarray, "draws"]) -> In
     low = np.sort(np.where(np.isnan(repeated), -np.inf, repeated))[tail]
     high = np.sort(np.where(np.isnan(repeated), np.inf, repeated))[-1 - tail]
     return Interval(value, float(low), float(high))
+
+
+def halves(n: int, count: int, rng: torch.Generator) -> Float64[Tensor, "count n"]:
+    """Random subsets of n // 2 of n members, each a row of ones and zeros."""
+    order = torch.rand(count, n, generator=rng).argsort(dim=1)
+    return (order < n // 2).double()
+
+
+def distance_interval(value: float, of_halves: Float64[ndarray, "halves"]) -> Interval:
+    """`value` -+ 1.96 standard deviations of the same distance between random halves, not below zero.
+
+    For distances whose bias depends on n (FID, CMMD): the halves' values lie around another centre, but
+    scatter as the whole's does (see `kid.kid`). The interval speaks of that scatter and not of the bias.
+    """
+    reach = 1.96 * float(of_halves.std(ddof=1))
+    return Interval(value, max(0.0, value - reach), value + reach)
 
 
 def attack_strength(means: Means) -> Float64[ndarray, "draws"]:
