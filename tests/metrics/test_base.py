@@ -58,6 +58,7 @@ def test_each_direction_says_which_way_is_quality_and_which_protection() -> None
         "SIMILARITY": ("higher", "lower"),
         "DEFECT": ("lower", "higher"),
         "DISTANCE": ("lower", None),
+        "ALIGNMENT": ("higher", None),
         "RESISTANCE": (None, "higher"),
     }
 

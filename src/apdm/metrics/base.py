@@ -27,6 +27,7 @@ class Sense(Enum):
     SIMILARITY = ("higher", "lower")  # of an attack's pictures to the subject; strength of an attack
     DEFECT = ("lower", "higher")  # in an attack's pictures, e.g. BRISQUE
     DISTANCE = ("lower", None)  # from the pictures that a model should still make, e.g. KID
+    ALIGNMENT = ("higher", None)  # with what a prompt asks for, e.g. the CLIP score
     RESISTANCE = (None, "higher")  # e.g. the protection rate
 
     def __init__(self, quality: str | None, protection: str | None) -> None:
