@@ -119,6 +119,11 @@ def digest(tensors: Iterable[Tensor]) -> str:
     return hashlib.sha256("".join(sorted(map(_digest, tensors))).encode()).hexdigest()
 
 
+def joint_fingerprint(*fingerprints: str) -> str:
+    """That of several networks which make a score together, in this order."""
+    return hashlib.sha256(" ".join(fingerprints).encode()).hexdigest()
+
+
 def _digest(tensor: Tensor) -> str:
     data = tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
     return hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)};".encode() + data).hexdigest()
