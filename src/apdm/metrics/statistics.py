@@ -131,6 +131,11 @@ def distance_interval(value: float, of_halves: Float64[ndarray, "halves"]) -> In
     return Interval(value, max(0.0, value - reach), value + reach)
 
 
+def pooled_share(counts: Float[ndarray, "groups 2"]) -> float:
+    """All that was right / all that was counted, from the two numbers of each group."""
+    return float(counts[:, 0].sum() / counts[:, 1].sum())
+
+
 def attack_strength(means: Means) -> Float64[ndarray, "draws"]:
     """How much of the way from "any of the class" to "the subject itself" the attack goes.
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from apdm.errors import InputError
 from apdm.metrics.base import Score, Sense, joint_fingerprint
 from apdm.metrics.similarity import cosine_matrix
-from apdm.metrics.statistics import bootstrap
+from apdm.metrics.statistics import bootstrap, pooled_share
 from apdm.types import Pixels
 from apdm.watch import Watch, silent
 
@@ -137,18 +137,13 @@ def tifa(
     by_type = {}
     for column, name in enumerate(types):
         held = counts[counts[:, column, 1] > 0, column]
-        by_type[name] = score(f"TIFA, {name}", pooled_accuracy, held, int(held[:, 1].sum()))
+        by_type[name] = score(f"TIFA, {name}", pooled_share, held, int(held[:, 1].sum()))
     return Tifa(score("TIFA", mean_accuracy, counts.sum(1), len(counts)), by_type)
 
 
 def mean_accuracy(counts: Float[ndarray, "captions 2"]) -> float:
     """Mean over captions of right / asked."""
     return float((counts[:, 0] / counts[:, 1]).mean())
-
-
-def pooled_accuracy(counts: Float[ndarray, "captions 2"]) -> float:
-    """All that was right / all that was asked."""
-    return float(counts[:, 0].sum() / counts[:, 1].sum())
 
 
 def _right(

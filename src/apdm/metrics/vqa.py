@@ -45,4 +45,4 @@ class QuestionAnswerer:
 def _load(source: str, local: bool) -> tuple[Any, Any]:
     kind, fix = AutoModelForVisualQuestionAnswering, f"give a BLIP or ViLT for VQA, e.g. {BLIP}"
     network = complete(kind, source, local, ("blip", "vilt"), fix)
-    return network, AutoProcessor.from_pretrained(source, local_files_only=local)
+    return network, AutoProcessor.from_pretrained(source, local_files_only=local, backend="pil")
