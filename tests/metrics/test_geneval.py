@@ -148,7 +148,9 @@ UNIT = (0.0, 0.0, 1.0, 1.0)
     ],
 )
 def test_relations_by_hand(box: Box, where: set[str]) -> None:
+    opposite = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
     assert relations(box, UNIT) == where
+    assert relations(UNIT, box) == {opposite[name] for name in where}
 
 
 def test_the_most_confident_sixteen_of_a_class_count() -> None:
