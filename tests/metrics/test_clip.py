@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 from transformers import AutoTokenizer, CLIPModel
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Sense
 from apdm.metrics.clip import ClipExtractor, clip_score
 from apdm.metrics.similarity import similarity_score
 from apdm.seeding import generator
@@ -79,7 +79,7 @@ def test_the_score_is_the_mean_cosine_of_each_picture_and_its_own_prompt(
     score = clip_score(clip, pixels, PROMPTS, seed=0)
     assert score.value == pytest.approx(sum(cosines) / 3, abs=1e-5)
     assert score.low < score.value < score.high
-    assert (score.metric, score.n, score.direction) == ("CLIP score", 3, Sense.ALIGNMENT)
+    assert (score.metric, score.n, score.direction) == ("CLIP score", 3, Direction.HIGHER_PRESERVES)
     assert (score.extractor, score.fingerprint) == ("tiny-clip", clip.fingerprint)
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Sense
 from apdm.metrics.cmmd import cmmd, cmmd_score, gaussian_kernel
 from apdm.seeding import generator
 
@@ -59,7 +59,11 @@ def test_the_score_is_printed_under_the_extractors_name() -> None:
     score = cmmd_score(Corner(), images, references, seed=0)
     assert score.value == cmmd(images[:, :, 0, 0], references[:, :, 0, 0], seed=0).value
     assert (score.metric, score.n) == ("CMMD over corner", 5)
-    assert (score.direction, score.extractor, score.fingerprint) == (Sense.DISTANCE, "corner", "0f")
+    assert (score.direction, score.extractor, score.fingerprint) == (
+        Direction.LOWER_PRESERVES,
+        "corner",
+        "0f",
+    )
 
 
 def test_too_few_images_are_refused() -> None:

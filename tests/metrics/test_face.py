@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Sense
 from apdm.metrics.face import Face, fdfr_score, ism_score, largest_faces
 
-PERSON, STRANGER = (1.0, 0.0), (0.0, 1.0)
+PERSON = (1.0, 0.0)
 
 
 def face(embedding: tuple[float, float], side: float = 10.0) -> Face:
@@ -43,21 +43,21 @@ def test_the_largest_box_is_the_face_of_a_picture() -> None:
 
 
 def test_fdfr_is_the_share_of_pictures_without_a_face() -> None:
-    score = fdfr_score([face(PERSON), None, None, face(STRANGER)], BACKEND, seed=0)
-    assert score.value == 0.5
-    assert (score.low, score.high) == (0.0, 1.0)
-    assert (score.metric, score.n, score.direction) == ("FDFR", 4, Sense.DEFECT)
+    score = fdfr_score([face(PERSON), None, None, None], BACKEND, seed=0)
+    assert score.value == 0.75
+    assert 0 < score.low < 0.75 < score.high == 1
+    assert (score.metric, score.n, score.direction) == ("FDFR", 4, Direction.HIGHER_PROTECTS)
     assert (score.extractor, score.fingerprint) == ("told", "aa")
 
 
 def test_ism_is_the_mean_cosine_to_the_mean_of_the_references_as_they_are() -> None:
-    """The mean of (4, 0), (0, 3) and (2, 0) is (2, 1): the long one counts more. Cosines 2, 1 over sqrt 5."""
-    references = [face((4.0, 0.0)), None, face((0.0, 3.0)), face((2.0, 0.0))]
+    """The mean of (4, 0) and (0, 3) points along (4, 3): the longer one counts more. Cosines .8 and .6."""
+    references = [face((4.0, 0.0)), None, face((0.0, 3.0))]
     score = ism_score([face(PERSON), None, face((0.0, 7.0))], references, BACKEND, seed=0)
-    assert score.value == pytest.approx((2 + 1) / 2 / math.sqrt(5))
-    assert (score.low, score.high) == pytest.approx((1 / math.sqrt(5), 2 / math.sqrt(5)))
+    assert score.value == pytest.approx(0.7)
+    assert (score.low, score.high) == pytest.approx((0.6, 0.8))
     assert (score.metric, score.n, score.excluded) == ("ISM", 2, 1)
-    assert score.direction is Sense.SIMILARITY
+    assert score.direction is Direction.LOWER_PROTECTS
     assert (score.extractor, score.fingerprint) == ("told", "aa")
 
 

@@ -8,8 +8,8 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Sense
 from apdm.metrics.fid import Moments, fid, fid_score, frechet_distance, moments
 from apdm.seeding import generator
 
@@ -103,7 +103,11 @@ def test_the_score_is_printed_under_the_extractors_name() -> None:
     score = fid_score(Corner(), images, references, seed=0)
     assert score.value == fid(images[:, :, 0, 0], references[:, :, 0, 0], seed=0).value
     assert (score.metric, score.n) == ("FID over corner", 5)
-    assert (score.direction, score.extractor, score.fingerprint) == (Sense.DISTANCE, "corner", "0f")
+    assert (score.direction, score.extractor, score.fingerprint) == (
+        Direction.LOWER_PRESERVES,
+        "corner",
+        "0f",
+    )
 
 
 def test_too_few_images_are_refused() -> None:

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Sense, joint_fingerprint
+from apdm.metrics.base import joint_fingerprint
 from apdm.metrics.geneval import (
     GENEVAL,
     Box,
@@ -191,7 +192,7 @@ def test_tasks_are_shares_of_pictures_and_overall_is_their_mean() -> None:
     assert (found.overall.value, found.overall.n) == (0.5, 6)
     assert (found.overall.low, found.overall.high) == (0.25, 0.75)  # the two prompts, redrawn
     assert (found.prompts.value, found.prompts.n) == (pytest.approx(2 / 3), 3)
-    assert found.overall.direction is Sense.ALIGNMENT
+    assert found.overall.direction is Direction.HIGHER_PRESERVES
     assert found.overall.extractor == "told, boxes"
     assert found.overall.fingerprint == joint_fingerprint("aa", "bb")
 

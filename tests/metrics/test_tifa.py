@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Sense, joint_fingerprint
+from apdm.metrics.base import joint_fingerprint
 from apdm.metrics.tifa import Question, chosen, read_questions, tifa
 
 MEANINGS = {"crimson": (1.0, 0.2), "red": (2.0, 0.0), "blue": (0.0, 1.0), "green": (-1.0, 1.0)}
@@ -64,7 +65,7 @@ def test_the_score_is_the_mean_over_captions_of_their_accuracies() -> None:
     found = tifa(QUESTIONS, PICTURES.__getitem__, Brightness(), Meanings(), seed=0).score
     assert found.value == pytest.approx((2 / 3 + 0 + 3 / 4) / 3)
     assert (found.low, found.high) == pytest.approx((0, 3 / 4))  # three captions, redrawn
-    assert (found.metric, found.n, found.direction) == ("TIFA", 3, Sense.ALIGNMENT)
+    assert (found.metric, found.n, found.direction) == ("TIFA", 3, Direction.HIGHER_PRESERVES)
     assert found.extractor == "brightness, meanings"
     assert found.fingerprint == joint_fingerprint("aa", "bb")
 

@@ -25,7 +25,6 @@ from apdm.benchmark.record import (
     LOG_FILE,
     PICTURE_FOLDER,
     PICTURE_STEM,
-    Direction,
     Figure,
     Result,
     SubjectResult,
@@ -36,6 +35,7 @@ from apdm.benchmark.store import versions
 from apdm.cli.arguments import read
 from apdm.cli.options import SubjectOptions, new_folder
 from apdm.cli.progress import progress
+from apdm.direction import Direction
 from apdm.errors import InputError, at_least
 from apdm.metrics.base import FeatureExtractor
 from apdm.metrics.brisque import all_flat
@@ -153,9 +153,7 @@ def _figures(cells: dict[str, Cell], eye: FeatureExtractor, seed: int) -> dict[s
         "real": ("own photos", Direction.REFERENCE),
     }
     figures = {
-        f"similarity of {name}": figure(
-            lambda means: means["it"], {"it": cells[kind]}, seed, direction, eye.name
-        )
+        f"similarity of {name}": figure(lambda means: means["it"], {"it": cells[kind]}, seed, direction, eye)
         for kind, (name, direction) in names.items()
         if kind in cells
     }

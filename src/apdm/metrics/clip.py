@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import BATCH, NetworkExtractor, Score, Sense
+from apdm.metrics.base import BATCH, NetworkExtractor, Score
 from apdm.metrics.pretrained import complete, local_first, short_name
 from apdm.metrics.statistics import mean_score
 from apdm.pixels import center_crop, resize, to_unit
@@ -34,7 +35,7 @@ class ClipExtractor(NetworkExtractor):
     Raises `InputError` if there is no complete CLIP, with tokenizer and preprocessor, to load.
     """
 
-    network: CLIPModel
+    network: Any  # its configuration's types allow what no CLIP has
 
     def __init__(self, source: str | Path = PUBLISHED) -> None:
         network, self.tokenizer, processor = local_first(_load, source, "CLIP")
@@ -76,13 +77,13 @@ def clip_score(clip: ClipExtractor, images: Pixels, prompts: Sequence[str], *, s
         (clip(images).double() * clip.text(prompts).double()).sum(1).numpy(),
         seed=seed,
         metric="CLIP score",
-        direction=Sense.ALIGNMENT,
+        direction=Direction.HIGHER_PRESERVES,
         extractor=clip.name,
         fingerprint=clip.fingerprint,
     )
 
 
-def _load(source: str, local: bool) -> tuple[CLIPModel, Any, CLIPImageProcessorPil]:
+def _load(source: str, local: bool) -> tuple[Any, Any, Any]:
     network = complete(CLIPModel, source, local, ("clip",), f"give a CLIP, e.g. {PUBLISHED}")
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
     return network, tokenizer, CLIPImageProcessorPil.from_pretrained(source, local_files_only=local)

@@ -11,8 +11,9 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import FeatureExtractor, Interval, Score, Sense
+from apdm.metrics.base import FeatureExtractor, Interval, Score
 from apdm.metrics.statistics import distance_interval, halves
 from apdm.seeding import generator
 from apdm.types import Pixels
@@ -54,7 +55,7 @@ def cmmd_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, 
         interval.high,
         metric=f"CMMD over {extractor.name}",
         n=len(images),
-        direction=Sense.DISTANCE,
+        direction=Direction.LOWER_PRESERVES,
         extractor=extractor.name,
         fingerprint=extractor.fingerprint,
     )

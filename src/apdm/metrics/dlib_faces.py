@@ -47,8 +47,8 @@ class DlibFaces:
 
     def _face(self, picture: Any, box: Any) -> Face:
         vector = self._embedder.compute_face_descriptor(picture, self._landmarks(picture, box))
-        corners = (box.left(), box.top(), box.right() + 1, box.bottom() + 1)  # dlib's ends are inside
-        return Face(tuple(map(float, corners)), torch.tensor(list(vector)))
+        corners = box.left(), box.top(), box.right() + 1, box.bottom() + 1  # dlib's ends are inside
+        return Face(corners, torch.tensor(list(vector)))
 
 
 def _installed() -> tuple[Any, Path]:

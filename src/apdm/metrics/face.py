@@ -2,7 +2,7 @@
 
 FDFR is the share of pictures without a face. ISM is the mean cosine of the largest face and the mean of the
 reference faces, over the pictures that have one. Both belong to the backend that found and embedded the
-faces: the paper's RetinaFace and ArcFace give other numbers than dlib, and one's do not compare with another's.
+faces: the paper's RetinaFace and ArcFace give other numbers than dlib, which do not compare with its.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Score, Sense
+from apdm.metrics.base import Score
 from apdm.metrics.similarity import cosine_matrix
 from apdm.metrics.statistics import mean_score
 from apdm.types import Pixels
@@ -61,7 +62,7 @@ def fdfr_score(faces: Sequence[Face | None], backend: FaceBackend, *, seed: int)
         missed,
         seed=seed,
         metric="FDFR",
-        direction=Sense.DEFECT,
+        direction=Direction.HIGHER_PROTECTS,
         extractor=backend.name,
         fingerprint=backend.fingerprint,
     )
@@ -82,7 +83,9 @@ def ism_score(
     about = {"metric": "ISM", "extractor": backend.name, "fingerprint": backend.fingerprint}
     missed = len(faces) - len(seen)
     if not seen:
-        return Score(math.nan, math.nan, math.nan, n=0, excluded=missed, direction=Sense.SIMILARITY, **about)
+        return Score(
+            math.nan, math.nan, math.nan, n=0, excluded=missed, direction=Direction.LOWER_PROTECTS, **about
+        )
     person = torch.stack(known).double().mean(0, keepdim=True)
     cosines = cosine_matrix(torch.stack(seen), person)[:, 0].numpy()
-    return mean_score(cosines, seed=seed, excluded=missed, direction=Sense.SIMILARITY, **about)
+    return mean_score(cosines, seed=seed, excluded=missed, direction=Direction.LOWER_PROTECTS, **about)

@@ -19,8 +19,9 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Interval, Score, Sense, joint_fingerprint
+from apdm.metrics.base import Interval, Score, joint_fingerprint
 from apdm.metrics.statistics import bootstrap, pooled_share
 from apdm.types import Pixels
 from apdm.watch import Watch, silent
@@ -220,7 +221,7 @@ def geneval(
             interval.high,
             metric=metric,
             n=int(n),
-            direction=Sense.ALIGNMENT,
+            direction=Direction.HIGHER_PRESERVES,
             extractor=f"{detector.name}, {colours.name}",
             fingerprint=joint_fingerprint(detector.fingerprint, colours.fingerprint),
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 from urllib.error import URLError
 
 import torch
@@ -34,7 +35,7 @@ SIDE = 299
 CHANNELS, CLASSES = 2048, 1008  # the graph knows eight classes more than ImageNet's thousand
 
 Kernel = int | tuple[int, int]
-Step = Mapping[str, tuple[int, Kernel] | tuple[int, Kernel, int]]  # name: channels out, kernel, stride
+Step = Mapping[str, tuple[Any, ...]]  # name: channels out, kernel and perhaps stride
 
 average = partial(avg_pool2d, kernel_size=3, stride=1, padding=1, count_include_pad=False)
 largest = partial(max_pool2d, kernel_size=3, stride=1, padding=1)

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import FeatureExtractor, Interval, Score, Sense
+from apdm.metrics.base import FeatureExtractor, Interval, Score
 from apdm.metrics.statistics import halves, percentile_interval
 from apdm.seeding import generator
 from apdm.types import Pixels
@@ -59,7 +60,7 @@ def kid_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *
         interval.high,
         metric=f"KID over {extractor.name}",
         n=len(images),
-        direction=Sense.DISTANCE,
+        direction=Direction.LOWER_PRESERVES,
         extractor=extractor.name,
         fingerprint=extractor.fingerprint,
     )

@@ -15,8 +15,9 @@ from jaxtyping import Float, Float64, Int
 from numpy import ndarray
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Interval, Score, Sense
+from apdm.metrics.base import Interval, Score
 from apdm.seeding import derive
 
 DRAWS = 2000  # our choice; Efron & Tibshirani ask for a thousand or more for percentiles
@@ -50,7 +51,7 @@ def mean_score(
     *,
     seed: int,
     metric: str,
-    direction: Sense,
+    direction: Direction,
     extractor: str,
     fingerprint: str,
     excluded: int = 0,

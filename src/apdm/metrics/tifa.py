@@ -18,8 +18,9 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Score, Sense, joint_fingerprint
+from apdm.metrics.base import Score, joint_fingerprint
 from apdm.metrics.similarity import cosine_matrix
 from apdm.metrics.statistics import bootstrap, pooled_share
 from apdm.types import Pixels
@@ -129,7 +130,7 @@ def tifa(
             interval.high,
             metric=metric,
             n=n,
-            direction=Sense.ALIGNMENT,
+            direction=Direction.HIGHER_PRESERVES,
             extractor=f"{answerer.name}, {encoder.name}",
             fingerprint=joint_fingerprint(answerer.fingerprint, encoder.fingerprint),
         )
