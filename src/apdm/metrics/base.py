@@ -50,6 +50,22 @@ class Score(Interval):
     fingerprint: str
     excluded: int = 0
 
+    @classmethod
+    def of(
+        cls,
+        interval: Interval,
+        *,
+        metric: str,
+        n: int,
+        direction: Direction,
+        extractor: str,
+        fingerprint: str,
+        excluded: int = 0,
+    ) -> Score:
+        """`interval` with what a reader needs to judge it."""
+        ends = interval.value, interval.low, interval.high
+        return cls(*ends, metric, n, direction, extractor, fingerprint, excluded)
+
     def as_dict(self) -> dict[str, Plain]:
         """The record of this score."""
         return {

@@ -49,10 +49,8 @@ def cmmd(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int) -> Inte
 def cmmd_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *, seed: int) -> Score:
     """CMMD of generated images to reference images; `n` counts the generated ones."""
     interval = cmmd(extractor(images), extractor(references), seed=seed)
-    return Score(
-        interval.value,
-        interval.low,
-        interval.high,
+    return Score.of(
+        interval,
         metric=f"CMMD over {extractor.name}",
         n=len(images),
         direction=Direction.LOWER_PRESERVES,

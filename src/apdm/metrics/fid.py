@@ -72,10 +72,8 @@ def fid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int) -> Inter
 def fid_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *, seed: int) -> Score:
     """FID of generated images to reference images; `n` counts the generated ones."""
     interval = fid(extractor(images), extractor(references), seed=seed)
-    return Score(
-        interval.value,
-        interval.low,
-        interval.high,
+    return Score.of(
+        interval,
         metric=f"FID over {extractor.name}",
         n=len(images),
         direction=Direction.LOWER_PRESERVES,

@@ -215,10 +215,8 @@ def geneval(
     every = np.concatenate(list(samples.values()))
 
     def score(metric: str, interval: Interval, n: float) -> Score:
-        return Score(
-            interval.value,
-            interval.low,
-            interval.high,
+        return Score.of(
+            interval,
             metric=metric,
             n=int(n),
             direction=Direction.HIGHER_PRESERVES,

@@ -54,10 +54,8 @@ def kid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int) -> Inter
 def kid_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *, seed: int) -> Score:
     """KID of generated images to reference images; `n` counts the generated ones."""
     interval = kid(extractor(images), extractor(references), seed=seed)
-    return Score(
-        interval.value,
-        interval.low,
-        interval.high,
+    return Score.of(
+        interval,
         metric=f"KID over {extractor.name}",
         n=len(images),
         direction=Direction.LOWER_PRESERVES,

@@ -62,10 +62,8 @@ def mean_score(
         return float(sample.mean())
 
     interval = bootstrap(mean, values, seed=seed)
-    return Score(
-        interval.value,
-        interval.low,
-        interval.high,
+    return Score.of(
+        interval,
         metric=metric,
         n=len(values),
         direction=direction,

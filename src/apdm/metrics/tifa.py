@@ -124,10 +124,8 @@ def tifa(
         metric: str, estimator: Callable[..., float], held: Float[ndarray, "captions 2"], n: int
     ) -> Score:
         interval = bootstrap(estimator, held, seed=seed)
-        return Score(
-            interval.value,
-            interval.low,
-            interval.high,
+        return Score.of(
+            interval,
             metric=metric,
             n=n,
             direction=Direction.HIGHER_PRESERVES,
