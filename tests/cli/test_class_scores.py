@@ -17,6 +17,7 @@ from apdm.cli.class_scores import check_judges, check_numbers, kid_before_and_af
 from apdm.cli.main import main
 from apdm.direction import Direction
 from apdm.errors import InputError
+from apdm.metrics import clip
 from apdm.metrics.cmmd import cmmd
 from apdm.metrics.fid import fid
 from apdm.metrics.kid import kid
@@ -55,7 +56,7 @@ def judges(monkeypatch: pytest.MonkeyPatch) -> list[MadeUp]:
     """Those that were made, in place of the judge, CLIP and Inception."""
     MadeUp.made = []
     monkeypatch.setattr(evaluate, "judge", MadeUp)
-    monkeypatch.setattr(evaluate, "ClipExtractor", MadeUp)
+    monkeypatch.setattr(clip, "ClipExtractor", MadeUp)
     monkeypatch.setattr(evaluate, "InceptionExtractor", MadeUp)
     monkeypatch.setattr(class_scores, "weights_file", Path)
     monkeypatch.setattr(class_scores, "INCEPTION", "inception.pth")
@@ -87,9 +88,9 @@ def test_each_score_is_of_the_pictures_that_it_is_named_after(
         flags += [f"--{name}", folder(name, count)]
     told = {"prompt": ["a red dog", "a dog"], "num_images": 3}
     (tmp_path / "class_images" / "apdm.json").write_text(json.dumps(told))
-    clip = tmp_path / "tiny-clip"
-    clip.mkdir()
-    flags += ["--clip", clip, "--inception", "inception.pth", "--references", folder("references", 8)]
+    eye = tmp_path / "tiny-clip"
+    eye.mkdir()
+    flags += ["--clip", eye, "--inception", "inception.pth", "--references", folder("references", 8)]
     run(*flags, "--output_file", tmp_path / "figures.json", "--output_dir", tmp_path / "report")
 
     figures = json.loads((tmp_path / "figures.json").read_text())
@@ -124,9 +125,9 @@ def test_prompts_of_another_number_of_pictures_are_not_used(
 ) -> None:
     place = folder("class_images_protected", 5)
     (place / "apdm.json").write_text(json.dumps({"prompt": ["a dog"], "num_images": 6}))
-    clip = tmp_path / "tiny-clip"
-    clip.mkdir()
-    rest = ("--generated", folder("generated"), "--class_images_protected", place, "--clip", clip)
+    eye = tmp_path / "tiny-clip"
+    eye.mkdir()
+    rest = ("--generated", folder("generated"), "--class_images_protected", place, "--clip", eye)
     run("--subject", folder("subject"), *rest)
     said = capsys.readouterr().out
     assert "5 pictures, but 6 were drawn; no CLIP score" in " ".join(said.split())

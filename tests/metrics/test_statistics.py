@@ -272,3 +272,4 @@ def test_a_distances_interval_has_the_spread_of_the_halves_about_the_value() -> 
     found = distance_interval(5.0, np.array([7.0, 8.0, 9.0]))  # standard deviation 1, another centre
     assert (found.value, found.low, found.high) == pytest.approx((5.0, 3.04, 6.96))
     assert distance_interval(1.0, np.array([7.0, 8.0, 9.0])).low == 0
+    assert distance_interval(-1e-12, np.zeros(3)).value == 0  # rounding

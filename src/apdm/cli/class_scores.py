@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from apdm.benchmark.measure import recorded, scored
 from apdm.benchmark.record import BeforeAfter, Figure
@@ -12,11 +13,13 @@ from apdm.benchmark.store import CONFIG_FILE
 from apdm.direction import Direction
 from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor, Interval
-from apdm.metrics.clip import ClipExtractor, clip_score
 from apdm.metrics.inception import NAME as INCEPTION
 from apdm.metrics.inception import is_url, weights_file
 from apdm.types import Pixels
 from apdm.watch import Watch
+
+if TYPE_CHECKING:
+    from apdm.metrics.clip import ClipExtractor
 
 CLASS_FLAGS = {"class_unprotected": "class_images", "class_protected": "class_images_protected"}
 LEAST = 4  # pictures that a distance can be taken of
@@ -49,6 +52,8 @@ def prompt_figures(
     clip: ClipExtractor, pictures: Mapping[str, Pixels], folders: Mapping[str, Path | None], seed: int
 ) -> dict[str, Figure]:
     """The CLIP score of each set of class images that says what it was drawn from."""
+    from apdm.metrics.clip import clip_score  # loads transformers
+
     figures: dict[str, Figure] = {}
     for name, flag in CLASS_FLAGS.items():
         folder = folders[name]

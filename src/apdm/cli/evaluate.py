@@ -47,7 +47,6 @@ from apdm.direction import Direction
 from apdm.errors import InputError, at_least
 from apdm.metrics.base import FeatureExtractor
 from apdm.metrics.brisque import all_flat
-from apdm.metrics.clip import ClipExtractor
 from apdm.metrics.cmmd import cmmd
 from apdm.metrics.fid import fid
 from apdm.metrics.inception import InceptionExtractor
@@ -147,6 +146,8 @@ def main(arguments: Sequence[str]) -> None:
         cells = _cells(pictures, subject, eye, size, watch)
         figures = _figures(cells, eye, wanted.seed) | _defects(pictures, wanted.seed, watch)
         if wanted.clip:
+            from apdm.metrics.clip import ClipExtractor  # loads transformers
+
             clip = ClipExtractor(wanted.clip)
             seen = _cells(pictures, subject, clip, size, watch, "CLIP-I")
             figures |= _likeness(seen, clip, wanted.seed, "CLIP-I")

@@ -126,7 +126,7 @@ def distance_interval(value: float, of_halves: Float64[ndarray, "halves"]) -> In
     For distances whose bias depends on n (FID, CMMD): the halves' values lie around another centre, but
     scatter as the whole's does (see `kid.kid`). The interval speaks of that scatter and not of the bias.
     """
-    reach = 1.96 * float(of_halves.std(ddof=1))
+    value, reach = max(0.0, value), 1.96 * float(of_halves.std(ddof=1))  # rounding can end below zero
     return Interval(value, max(0.0, value - reach), value + reach)
 
 
