@@ -296,6 +296,15 @@ def test_resize_stays_in_range() -> None:
     assert enlarged.max() == 1
 
 
+def test_resize_as_tensorflow_1_did_by_hand() -> None:
+    """Three pixels out of two lie at 0, 2/3 and 4/3 of the old ones; beyond the last there is none."""
+    picture = torch.tensor([[0.0, 0.6]]).expand(1, 3, 2, 2).clone()
+    assert pixels.resize_tf1(picture, 3)[0, 0] == pytest.approx(np.array([[0.0, 0.4, 0.6]] * 3))
+    assert pixels.resize_tf1(picture.mT, 3)[0, 0].mT == pytest.approx(np.array([[0.0, 0.4, 0.6]] * 3))
+    wide = torch.arange(6.0).expand(1, 3, 2, 6) / 10
+    assert pixels.resize_tf1(wide, 2)[0, 0] == pytest.approx(np.array([[0.0, 0.3]] * 2))  # not averaged
+
+
 def test_center_crop() -> None:
     numbered = torch.arange(6 * 7).view(1, 1, 6, 7).expand(1, 3, 6, 7)
     # margins (6 - 4) / 2 = 1 and (7 - 4) / 2 = 1.5, rounded to 2

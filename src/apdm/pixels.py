@@ -229,6 +229,25 @@ def resize_to(pixels: Pixels, height: int, width: int) -> Pixels:
     return interpolate(pixels, (height, width), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
+def resize_tf1(pixels: Pixels, side: int) -> Pixels:
+    """To `side` x `side`, bilinear without antialiasing, new pixel i at i * old / `side` of the old ones.
+
+    So TensorFlow 1 resized by default, and FID's Inception saw its pictures.
+    """
+    rows, columns = (_between(old, side, pixels) for old in pixels.shape[2:])
+    low, high, share = rows
+    tall = pixels[:, :, low] + (pixels[:, :, high] - pixels[:, :, low]) * share[:, None]
+    low, high, share = columns
+    return tall[..., low] + (tall[..., high] - tall[..., low]) * share
+
+
+def _between(old: int, new: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """For each of `new` places its two neighbours among `old`, and how far it lies on the way between."""
+    place = torch.arange(new, device=like.device, dtype=torch.float64) * old / new
+    low = place.long()
+    return low, (low + 1).clamp(max=old - 1), (place - low).to(like.dtype)
+
+
 def center_crop(pixels: Pixels, size: int) -> Pixels:
     """The middle `size` x `size` pixels; both sides must have as many."""
     top, left = _margin(pixels.shape[2], size), _margin(pixels.shape[3], size)

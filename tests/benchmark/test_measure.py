@@ -10,16 +10,19 @@ import torch
 from torch import Tensor
 
 from apdm.benchmark.measure import (
+    brisque_figure,
     own_photos,
     per_run,
     real,
     recorded,
+    scored,
     strength_and_rate,
     subject_cells,
 )
-from apdm.benchmark.record import Direction
+from apdm.benchmark.record import Figure
 from apdm.benchmark.trial import Attacked, TrialPictures
-from apdm.metrics.base import Interval
+from apdm.direction import Direction
+from apdm.metrics.base import Interval, Score
 from apdm.metrics.statistics import (
     attack_strength,
     hierarchical_bootstrap,
@@ -103,6 +106,21 @@ def test_the_other_subjects_ratio_is_one_when_nothing_changed() -> None:
 
 
 def test_a_figure_keeps_its_n_and_judge() -> None:
-    figure = recorded(Interval(0.5, 0.4, 0.6), 32, Direction.REFERENCE, "first-pixel")
+    figure = recorded(Interval(0.5, 0.4, 0.6), 32, Direction.REFERENCE, FirstPixel())
     assert (figure.value, figure.low, figure.high, figure.n) == (0.5, 0.4, 0.6, 32)
-    assert figure.extractor == "first-pixel"
+    assert (figure.extractor, figure.fingerprint) == (FirstPixel().name, FirstPixel().fingerprint)
+    derived = recorded(Interval(0.5, 0.4, 0.6), 32, Direction.REFERENCE)
+    assert (derived.extractor, derived.fingerprint) == (None, None)
+
+
+def test_a_score_is_recorded_with_all_it_says() -> None:
+    about = {"metric": "BRISQUE", "extractor": "svm", "fingerprint": "0f", "excluded": 2}
+    score = Score(0.12345678, 0.1, 0.2, n=6, direction=Direction.LOWER_PRESERVES, **about)
+    assert scored(score) == Figure(0.123457, 0.1, 0.2, 6, "svm", Direction.LOWER_PRESERVES, "0f", 2)
+
+
+def test_brisque_counts_flat_pictures_apart() -> None:
+    noisy = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = brisque_figure(torch.cat([noisy, torch.zeros(2, 3, 32, 32)]), 0, Direction.LOWER_PRESERVES)
+    assert (found.n, found.excluded, found.direction) == (3, 2, Direction.LOWER_PRESERVES)
+    assert found.fingerprint

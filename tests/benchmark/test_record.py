@@ -14,7 +14,6 @@ import pytest
 from apdm.benchmark.record import (
     RESULT_FILE,
     BeforeAfter,
-    Direction,
     Figure,
     Result,
     Similarity,
@@ -23,9 +22,10 @@ from apdm.benchmark.record import (
     read_result,
     write_result,
 )
+from apdm.direction import Direction
 from apdm.errors import InputError
 
-COSINE = Figure(0.1 + 0.2, -0.25, 0.5, 8, "judge", Direction.LOWER_PROTECTS)
+COSINE = Figure(0.1 + 0.2, -0.25, 0.5, 8, "judge", Direction.LOWER_PROTECTS, "5f" * 32, 2)
 RATE = Figure(1.2, -0.1, 1.5, 8)
 SUBJECT = SubjectResult(
     name="rex",
@@ -47,6 +47,15 @@ def test_a_record_comes_back_equal(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [RESULT_FILE]
 
 
+@pytest.mark.parametrize("name", ["demo", "smoke-dog", "smoke-cat"])
+def test_records_from_before_there_were_fingerprints_are_read(name: str, tmp_path: Path) -> None:
+    results = Path(__file__).resolve().parents[2] / "docs" / "results"
+    (tmp_path / RESULT_FILE).write_text((results / f"{name}.json").read_text())
+    real = read_result(tmp_path).subjects[0].similarity.real
+    assert real.extractor
+    assert (real.fingerprint, real.excluded) == (None, 0)
+
+
 def test_what_was_not_measured_comes_back_as_none(tmp_path: Path) -> None:
     subject = replace(SUBJECT, kid=None, brisque=None, other_subject_strength_ratio=None)
     write_result(replace(RESULT, subjects=(subject,)), tmp_path)
@@ -63,6 +72,8 @@ def test_the_file_has_the_documented_shape(tmp_path: Path) -> None:
         "n": 8,
         "extractor": "judge",
         "direction": "lower protects",
+        "fingerprint": "5f" * 32,
+        "excluded": 2,
     }
     assert list(subject["kid"]) == ["unprotected", "protected"]
     assert subject["seconds"] == {"protect": 1.5}
@@ -77,6 +88,8 @@ def test_undefined_and_open_figures_are_null_in_the_file_and_come_back(tmp_path:
         "n": 0,
         "extractor": None,
         "direction": "reference",
+        "fingerprint": None,
+        "excluded": 0,
     }
     write_result(replace(RESULT, subjects=(replace(SUBJECT, protection_rate=figure),)), tmp_path)
     back = read_result(tmp_path).subjects[0].protection_rate
@@ -168,8 +181,12 @@ def test_a_whole_number_is_a_float_too_and_defaults_may_be_left_out(tmp_path: Pa
 def test_impossible_figures_subjects_and_runs_are_refused() -> None:
     with pytest.raises(InputError, match="upside down"):
         Figure(0.5, 0.6, 0.4, 8)
-    with pytest.raises(InputError, match="n >= 1"):
-        Figure(0.5, 0.4, 0.6, 0)
+    for n, excluded in ((0, 0), (-1, 3), (3, -1)):
+        with pytest.raises(InputError, match="n >= 1"):
+            Figure(0.5, 0.4, 0.6, n, excluded=excluded)
+    assert (
+        Figure(math.nan, math.nan, math.nan, 0, excluded=8).n == 0
+    )  # eight were looked at, none had a value
     for name in ("", "..", "a/b", "a\\b"):
         with pytest.raises(InputError, match="subject name"):
             replace(SUBJECT, name=name)

@@ -6,7 +6,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from apdm.metrics.base import BATCH, Interval, NetworkExtractor, Score, Sense, digest
+from apdm.direction import Direction
+from apdm.metrics.base import BATCH, Interval, NetworkExtractor, Score, digest
 
 
 class Mean(NetworkExtractor):
@@ -33,7 +34,7 @@ def test_a_score_is_recorded_with_its_direction_and_extractor() -> None:
         0.5,
         metric="similarity",
         n=30,
-        direction=Sense.SIMILARITY,
+        direction=Direction.LOWER_PROTECTS,
         extractor="toybox-identity",
         fingerprint="abc",
         excluded=2,
@@ -45,20 +46,9 @@ def test_a_score_is_recorded_with_its_direction_and_extractor() -> None:
         "high": 0.5,
         "n": 30,
         "excluded": 2,
-        "quality": "higher",
-        "protection": "lower",
+        "direction": "lower protects",
         "extractor": "toybox-identity",
         "extractor_sha256": "abc",
-    }
-
-
-def test_each_direction_says_which_way_is_quality_and_which_protection() -> None:
-    said = {sense.name: (sense.quality, sense.protection) for sense in Sense}
-    assert said == {
-        "SIMILARITY": ("higher", "lower"),
-        "DEFECT": ("lower", "higher"),
-        "DISTANCE": ("lower", None),
-        "RESISTANCE": (None, "higher"),
     }
 
 

@@ -8,9 +8,9 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
 from apdm.metrics import brisque as module
-from apdm.metrics.base import Sense
 from apdm.metrics.brisque import all_flat, brisque, brisque_score
 from apdm.pixels import from_uint8
 
@@ -106,7 +106,7 @@ def test_flat_pictures_are_left_out_and_counted() -> None:
     assert found.value == values.mean().item()
     assert (found.low, found.high) == (values.min().item(), values.max().item())
     assert (found.n, found.excluded) == (2, 1)
-    assert (found.metric, found.direction) == ("BRISQUE", Sense.DEFECT)
+    assert (found.metric, found.direction) == ("BRISQUE", Direction.HIGHER_PROTECTS)
     with pytest.raises(InputError, match="all of 1 pictures are flat"):
         brisque_score(flat, seed=0)
 

@@ -9,10 +9,11 @@ import pytest
 
 from apdm import assets
 from apdm.errors import InputError
+from apdm.metrics import inception
 from apdm.metrics.dino import DinoExtractor
 from apdm.metrics.efficientnet import EfficientNetExtractor
 from apdm.metrics.identity import IdentityExtractor
-from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
+from apdm.metrics.judges import EFFICIENTNET, INCEPTION, TOYBOX, judge
 
 
 def test_the_toybox_judge_is_a_shipped_network_under_its_own_name(
@@ -35,6 +36,14 @@ def test_any_other_name_is_a_vit(tmp_path: Path, save_vit: Callable[..., Path]) 
     found = judge(str(save_vit(tmp_path / "my-vit", 32, 16)))
     assert isinstance(found, DinoExtractor)
     assert found.name == "my-vit"
+
+
+def test_inception_is_named_by_itself_or_by_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(inception, "InceptionExtractor", asked.append)
+    judge(INCEPTION)
+    judge("weights/mine.pth")
+    assert asked == [inception.PUBLISHED, "weights/mine.pth"]
 
 
 def test_a_judge_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Sense
 from apdm.metrics.kid import kid, kid_score, polynomial_kernel
 from apdm.seeding import generator
 
@@ -80,7 +80,11 @@ def test_the_score_is_printed_under_the_extractors_name() -> None:
     score = kid_score(Corner(), images, references, seed=0)
     assert score.value == kid(Corner()(images), Corner()(references), seed=0).value
     assert (score.metric, score.n) == ("KID over corner", 5)
-    assert (score.direction, score.extractor, score.fingerprint) == (Sense.DISTANCE, "corner", "0f")
+    assert (score.direction, score.extractor, score.fingerprint) == (
+        Direction.LOWER_PRESERVES,
+        "corner",
+        "0f",
+    )
 
 
 def test_too_few_images_are_refused() -> None:

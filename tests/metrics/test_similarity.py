@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Sense
 from apdm.metrics.similarity import cosine_matrix, per_image_similarity, similarity_score, similarity_within
 
 
@@ -65,7 +65,7 @@ def test_a_score_says_who_looked_and_at_how_many() -> None:
     score = similarity_score(Corner(), pictures(EAST, NORTH, NORTH, NORTH), pictures(EAST), seed=0)
     assert score.value == pytest.approx(0.25)
     assert (score.low, score.high) == pytest.approx((0, 0.75))  # of Binomial(4, 1/4) / 4
-    assert (score.metric, score.n, score.direction) == ("similarity", 4, Sense.SIMILARITY)
+    assert (score.metric, score.n, score.direction) == ("similarity", 4, Direction.LOWER_PROTECTS)
     assert (score.extractor, score.fingerprint) == ("corner", "0f")
 
 

@@ -13,10 +13,13 @@ from apdm.metrics.statistics import (
     attack_strength,
     bootstrap,
     cell_mean,
+    distance_interval,
+    halves,
     hierarchical_bootstrap,
     percentile_interval,
     protection_rate,
 )
+from apdm.seeding import generator
 
 NORMAL_95 = 1.959964  # a normal distribution's 97.5th percentile
 
@@ -255,3 +258,18 @@ def test_the_usual_size_takes_less_than_a_second() -> None:
     start = time.process_time()
     hierarchical_bootstrap(protection_rate, cells, draws=2000, seed=0)
     assert time.process_time() - start < 1
+
+
+def test_a_half_has_half_of_the_members_without_repetition() -> None:
+    rows = halves(7, 200, generator(0, "halves"))
+    assert rows.shape == (200, 7)
+    assert set(rows.sum(1).tolist()) == {3}
+    assert set(rows.flatten().tolist()) == {0, 1}
+    assert rows.mean(0).numpy() == pytest.approx(np.full(7, 3 / 7), abs=0.15)
+
+
+def test_a_distances_interval_has_the_spread_of_the_halves_about_the_value() -> None:
+    found = distance_interval(5.0, np.array([7.0, 8.0, 9.0]))  # standard deviation 1, another centre
+    assert (found.value, found.low, found.high) == pytest.approx((5.0, 3.04, 6.96))
+    assert distance_interval(1.0, np.array([7.0, 8.0, 9.0])).low == 0
+    assert distance_interval(-1e-12, np.zeros(3)).value == 0  # rounding

@@ -12,13 +12,13 @@ from PIL import Image
 from apdm.benchmark.record import (
     PICTURE_SETS,
     BeforeAfter,
-    Direction,
     Figure,
     Result,
     Similarity,
     SubjectResult,
     write_result,
 )
+from apdm.direction import Direction
 
 MakeSubject = Callable[..., SubjectResult]
 MakeRun = Callable[..., Path]

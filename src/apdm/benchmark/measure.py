@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from apdm.benchmark.record import BeforeAfter, Direction, Figure, Similarity, SubjectResult
+from apdm.benchmark.record import BeforeAfter, Figure, Similarity, SubjectResult
 from apdm.benchmark.trial import TrialPictures
+from apdm.direction import Direction
 from apdm.metrics import brisque
-from apdm.metrics.base import FeatureExtractor, Interval
+from apdm.metrics.base import FeatureExtractor, Interval, Score
 from apdm.metrics.kid import kid_score
 from apdm.metrics.similarity import per_image_similarity, similarity_within
 from apdm.metrics.statistics import (
@@ -149,7 +150,7 @@ def similarities(
     noise = torch.rand(NOISE_PICTURES, 3, size, size, generator=generator(seed, "noise pictures")) * 2 - 1
 
     def mean(cell: Cell, direction: Direction = Direction.REFERENCE) -> Figure:
-        return figure(lambda means: means["it"], {"it": cell}, seed, direction, judge.name)
+        return figure(lambda means: means["it"], {"it": cell}, seed, direction, judge)
 
     return Similarity(
         real=mean(cells["real"]),
@@ -174,7 +175,7 @@ def figure(
     cells: Mapping[str, Cell],
     seed: int,
     direction: Direction,
-    extractor: str | None = None,
+    judge: FeatureExtractor | None = None,
     rests_on: Sequence[str] = ("unprotected", "protected"),
 ) -> Figure:
     """`statistic` with its bootstrap interval; n counts the pictures of the attacks that it `rests_on`,
@@ -182,20 +183,32 @@ def figure(
     interval = hierarchical_bootstrap(statistic, cells, seed=seed)
     counted = [key for key in cells if key in rests_on] or list(cells)
     n = sum(len(images) for key in counted for runs in cells[key] for images in runs)
-    return recorded(interval, n, direction, extractor)
+    return recorded(interval, n, direction, judge)
 
 
 def kid_figure(distance: FeatureExtractor, images: Pixels, references: Pixels, seed: int) -> Figure:
-    score = kid_score(distance, images, references, seed=seed)
-    return recorded(score, score.n, Direction.LOWER_PRESERVES, distance.name)
+    return scored(kid_score(distance, images, references, seed=seed))
 
 
 def brisque_figure(images: Pixels, seed: int, direction: Direction = Direction.REFERENCE) -> Figure:
-    score = brisque.brisque_score(images, seed=seed)
-    return recorded(score, score.n, direction, "brisque")
+    return scored(brisque.brisque_score(images, seed=seed, direction=direction))
 
 
-def recorded(interval: Interval, n: int, direction: Direction, extractor: str | None) -> Figure:
-    """The record's form of an estimate; rounded where floating point starts to differ."""
-    value, low, high = (round(float(x), 6) for x in (interval.value, interval.low, interval.high))
-    return Figure(value, low, high, n, extractor, direction)
+def recorded(
+    interval: Interval, n: int, direction: Direction, judge: FeatureExtractor | None = None
+) -> Figure:
+    """The record's form of an estimate, seen by `judge` unless it is derived from others."""
+    extractor, fingerprint = (judge.name, judge.fingerprint) if judge else (None, None)
+    return Figure(*_rounded(interval), n, extractor, direction, fingerprint)
+
+
+def scored(score: Score) -> Figure:
+    """The record's form of a score."""
+    return Figure(
+        *_rounded(score), score.n, score.extractor, score.direction, score.fingerprint, score.excluded
+    )
+
+
+def _rounded(interval: Interval) -> tuple[float, float, float]:
+    """Value, low and high, rounded where floating point starts to differ."""
+    return round(interval.value, 6), round(interval.low, 6), round(interval.high, 6)

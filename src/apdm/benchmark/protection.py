@@ -11,9 +11,10 @@ import torch
 
 from apdm.backbones.base import Backbone
 from apdm.benchmark.measure import figure, recorded
-from apdm.benchmark.record import Direction, Figure
+from apdm.benchmark.record import Figure
 from apdm.benchmark.scenario import TWIN
 from apdm.benchmark.workshop import Workshop, attack_name
+from apdm.direction import Direction
 from apdm.errors import InputError
 from apdm.metrics.base import Interval
 from apdm.metrics.fid import frechet_distance, moments
@@ -273,14 +274,14 @@ def costs(shop: Workshop) -> dict[str, Figure]:
         for name, cell in ({UNPROTECTED: before} | after).items()
     }
     ratios = np.array([[apart[name] for name in names]]) / apart[UNPROTECTED]
-    drawn, eye = len(before["features"]), shop.distance.name
+    drawn, eye = len(before["features"]), shop.distance
 
     def paired(key: str, statistic: Crossed) -> Figure:
         """Of the values [things] of each model, whatever is asked of them."""
         rows = [cell[key].double().reshape(len(cell[key]), -1) for cell in (before, *after.values())]
         matrix = torch.stack(rows, dim=1).numpy()  # [things, 1 + models, parts]
         interval = crossed_bootstrap(statistic, matrix, seed)
-        return recorded(interval, len(matrix) * len(names), Direction.LOWER_PRESERVES, None)
+        return recorded(interval, len(matrix) * len(names), Direction.LOWER_PRESERVES)
 
     return {
         "fid_ratio": recorded(

@@ -11,11 +11,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
 from apdm.benchmark.reading import read_json, refuse_name
+from apdm.direction import Direction
 from apdm.errors import InputError
 
 RESULT_FILE, LOG_FILE, PICTURE_FOLDER = "result.json", "log.jsonl", "pictures"
@@ -33,24 +33,15 @@ PICTURE_SETS = (
 )
 
 
-class Direction(StrEnum):
-    """Which way a figure should move, and for whose sake: to protect the subject, or to preserve
-    what else the model can do. A reference is only a mark on the scale."""
-
-    HIGHER_PROTECTS = "higher protects"
-    LOWER_PROTECTS = "lower protects"
-    HIGHER_PRESERVES = "higher preserves"
-    LOWER_PRESERVES = "lower preserves"
-    REFERENCE = "reference"
-
-
 @dataclass(frozen=True)
 class Figure:
     """A measured number with its 95 % interval [low, high] and the number `n` it rests on.
 
     NaN is a value that is undefined, an infinite end one that is open; JSON has null for both.
-    `extractor` names the judge whose features were compared; None where a figure is derived from others.
-    Raises `InputError` where the interval is upside down or n < 1.
+    `extractor` names the judge whose features were compared and `fingerprint` is the SHA-256 of its weights;
+    None where a figure is derived from others, or was recorded before there were fingerprints. `excluded`
+    counts the pictures without a value, which are not in n.
+    Raises `InputError` where the interval is upside down, or nothing was looked at.
     """
 
     NULL: ClassVar[Mapping[str, float]] = {"value": math.nan, "low": -math.inf, "high": math.inf}
@@ -61,11 +52,13 @@ class Figure:
     n: int
     extractor: str | None = None
     direction: Direction = Direction.REFERENCE
+    fingerprint: str | None = None
+    excluded: int = 0
 
     def __post_init__(self) -> None:
         if self.low > self.high:
             raise InputError(f"{self} has an interval upside down", fix="give low <= high")
-        if self.n < 1:
+        if self.n < 0 or self.excluded < 0 or self.n + self.excluded < 1:
             raise InputError(f"{self} rests on nothing", fix="give n >= 1")
 
 

@@ -25,7 +25,6 @@ from apdm.benchmark.record import (
     LOG_FILE,
     PICTURE_FOLDER,
     PICTURE_STEM,
-    Direction,
     Figure,
     Result,
     SubjectResult,
@@ -34,12 +33,25 @@ from apdm.benchmark.record import (
 )
 from apdm.benchmark.store import versions
 from apdm.cli.arguments import read
-from apdm.cli.options import SubjectOptions, new_folder, pictures_in
+from apdm.cli.class_scores import (
+    CLASS_FLAGS,
+    check_judges,
+    check_numbers,
+    distance_figures,
+    kid_before_and_after,
+    prompt_figures,
+)
+from apdm.cli.options import SubjectOptions, new_folder, pictures_in, public_name
 from apdm.cli.progress import progress
+from apdm.direction import Direction
 from apdm.errors import InputError, at_least
 from apdm.metrics.base import FeatureExtractor
 from apdm.metrics.brisque import all_flat
+from apdm.metrics.cmmd import cmmd
+from apdm.metrics.fid import fid
+from apdm.metrics.inception import InceptionExtractor
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
+from apdm.metrics.kid import kid
 from apdm.metrics.statistics import Cell
 from apdm.pixels import load, save_png
 from apdm.report import write_contact_sheet, write_report
@@ -56,8 +68,7 @@ EXAMPLE = (
 FLAGS = {  # what a record calls a set of pictures, and the flag that names its folder
     "attacked_protected": "generated",
     "attacked_unprotected": "control",
-    "class_unprotected": "class_images",
-    "class_protected": "class_images_protected",
+    **CLASS_FLAGS,
 }
 
 
@@ -78,6 +89,13 @@ class Evaluate:
     """The same prompts and seeds by the protected model; shown beside the others."""
     judge: str = EFFICIENTNET
     """efficientnet-lite0 (offline), toybox-identity (toys), or a ViT such as facebook/dino-vits16."""
+    clip: str | None = None
+    """Also likeness by this CLIP (CLIP-I), CMMD to --references, and the CLIP score of class images that
+    'apdm generate' made: a folder or a hub id such as openai/clip-vit-large-patch14."""
+    inception: str | None = None
+    """Also FID and KID of the class images to --references: Inception's published weights, a file or URL."""
+    references: Path | None = None
+    """Pictures that class images should be like, for the distances: real ones of the class."""
     resolution: int | None = None
     """Pictures are brought to this side first; that of the generated ones if not given."""
     seed: int = 0
@@ -98,6 +116,12 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError("a rate needs --control and --class_images", fix="give both or neither")
     if wanted.output_dir and wanted.control is None:
         raise InputError("a report needs --control and --class_images", fix="give both, or no --output_dir")
+    check_judges(
+        wanted.clip,
+        wanted.inception,
+        wanted.references,
+        class_images=bool(wanted.class_images or wanted.class_images_protected),
+    )
     if wanted.resolution is not None:
         at_least(wanted, resolution=1)
     if wanted.output_file and wanted.output_file.is_dir():
@@ -107,9 +131,13 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError("one photo in all sets has nothing to be compared with", fix="give two or more")
     folders = {name: getattr(wanted, flag) for name, flag in FLAGS.items()}
     found = {name: pictures_in(place) for name, place in folders.items() if place}
+    if wanted.references:
+        found |= {"references": pictures_in(wanted.references)}
+        check_numbers({name: len(verdicts) for name, verdicts in found.items()})
     first = found["attacked_protected"][0]
     size = wanted.resolution or min(first.width, first.height)
     pictures = {name: load([v.path for v in verdicts], size) for name, verdicts in found.items()}
+    references = pictures.pop("references", None)
     if wanted.output_dir and len(pictures["attacked_protected"]) != len(pictures["attacked_unprotected"]):
         raise InputError("--generated and --control differ in their number", fix="draw both alike")
     folder = new_folder(wanted.output_dir) if wanted.output_dir else None
@@ -117,6 +145,17 @@ def main(arguments: Sequence[str]) -> None:
     with progress(folder / LOG_FILE if folder else None) as watch:
         cells = _cells(pictures, subject, eye, size, watch)
         figures = _figures(cells, eye, wanted.seed) | _defects(pictures, wanted.seed, watch)
+        if wanted.clip:
+            from apdm.metrics.clip import ClipExtractor  # loads transformers
+
+            clip = ClipExtractor(wanted.clip)
+            seen = _cells(pictures, subject, clip, size, watch, "CLIP-I")
+            figures |= _likeness(seen, clip, wanted.seed, "CLIP-I")
+            figures |= prompt_figures(clip, pictures, folders, wanted.seed)
+            figures |= distance_figures({"CMMD": cmmd}, clip, pictures, references, wanted.seed, watch)
+        if wanted.inception:
+            eye_of_fid, distances = InceptionExtractor(wanted.inception), {"FID": fid, "KID": kid}
+            figures |= distance_figures(distances, eye_of_fid, pictures, references, wanted.seed, watch)
     _show(figures, wanted.judge)
     if wanted.output_file:
         wanted.output_file.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +166,12 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _cells(
-    pictures: dict[str, Pixels], subject: Subject, eye: FeatureExtractor, size: int, watch: Watch
+    pictures: dict[str, Pixels],
+    subject: Subject,
+    eye: FeatureExtractor,
+    size: int,
+    watch: Watch,
+    task: str = "judge",
 ) -> dict[str, Cell]:
     """Named as the statistics want them; "real" are the subject's own photos."""
     kinds = {
@@ -136,32 +180,34 @@ def _cells(
         "class": "class_unprotected",
     }
     sets = {kind: pictures[name] for kind, name in kinds.items() if name in pictures}
-    watch("judge", 0, len(sets) + 1, {})
+    watch(task, 0, len(sets) + 1, {})
     cells = {"real": real(eye, subject, size)}
     for done, (kind, some) in enumerate(sets.items(), start=1):
-        watch("judge", done, len(sets) + 1, {})
+        watch(task, done, len(sets) + 1, {})
         cells[kind] = per_run(eye, [some], subject, size)
-    watch("judge", len(sets) + 1, len(sets) + 1, {})
+    watch(task, len(sets) + 1, len(sets) + 1, {})
     return cells
 
 
 def _figures(cells: dict[str, Cell], eye: FeatureExtractor, seed: int) -> dict[str, Figure]:
+    figures = _likeness(cells, eye, seed, "similarity")
+    if "unprotected" in cells:
+        figures["attack strength"], figures["protection rate"] = strength_and_rate(cells, seed)
+    return figures
+
+
+def _likeness(cells: dict[str, Cell], eye: FeatureExtractor, seed: int, title: str) -> dict[str, Figure]:
     names = {
         "protected": ("generated", Direction.LOWER_PROTECTS),
         "unprotected": ("control", Direction.REFERENCE),
         "class": ("class_images", Direction.REFERENCE),
         "real": ("own photos", Direction.REFERENCE),
     }
-    figures = {
-        f"similarity of {name}": figure(
-            lambda means: means["it"], {"it": cells[kind]}, seed, direction, eye.name
-        )
+    return {
+        f"{title} of {name}": figure(lambda means: means["it"], {"it": cells[kind]}, seed, direction, eye)
         for kind, (name, direction) in names.items()
         if kind in cells
     }
-    if "unprotected" in cells:
-        figures["attack strength"], figures["protection rate"] = strength_and_rate(cells, seed)
-    return figures
 
 
 def _defects(pictures: dict[str, Pixels], seed: int, watch: Watch) -> dict[str, Figure]:
@@ -193,6 +239,7 @@ def _report(
         attack_strength=figures["attack strength"],
         protection_rate=figures["protection rate"],
         seconds={},
+        kid=kid_before_and_after(figures),
         brisque={
             name: figures[title] for name in pictures if (title := f"BRISQUE of {FLAGS[name]}") in figures
         },
@@ -202,6 +249,7 @@ def _report(
         save_png(some, folder / PICTURE_FOLDER / subject.name / name, PICTURE_STEM)
     settings = {
         "judge": wanted.judge,
+        "clip": public_name(wanted.clip) if wanted.clip else None,
         "resolution": size,
         "seed": seed,
         "same_images": wanted.subject.same_images,

@@ -7,31 +7,18 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from apdm.direction import Direction
 from apdm.types import Pixels
 
 Plain = float | int | str | None  # what JSON can say
 
 BATCH = 32  # images a pass; our choice, 224-px networks then stay below 1 GB
-
-
-class Sense(Enum):
-    """Which way of a value speaks for the pictures (quality) and which for the subject (protection)."""
-
-    SIMILARITY = ("higher", "lower")  # of an attack's pictures to the subject; strength of an attack
-    DEFECT = ("lower", "higher")  # in an attack's pictures, e.g. BRISQUE
-    DISTANCE = ("lower", None)  # from the pictures that a model should still make, e.g. KID
-    RESISTANCE = (None, "higher")  # e.g. the protection rate
-
-    def __init__(self, quality: str | None, protection: str | None) -> None:
-        self.quality = quality
-        self.protection = protection
 
 
 @dataclass(frozen=True)
@@ -52,15 +39,32 @@ class Score(Interval):
     """An interval with what a reader needs to judge it.
 
     `n` counts the images behind the value, `excluded` those that have none (a flat image has no
-    BRISQUE). `extractor` and `fingerprint` name the network that looked and the SHA-256 of its weights.
+    BRISQUE). `direction` is that of the score's usual use. `extractor` and `fingerprint` name the network
+    that looked and the SHA-256 of its weights.
     """
 
     metric: str
     n: int
-    direction: Sense
+    direction: Direction
     extractor: str
     fingerprint: str
     excluded: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        interval: Interval,
+        *,
+        metric: str,
+        n: int,
+        direction: Direction,
+        extractor: str,
+        fingerprint: str,
+        excluded: int = 0,
+    ) -> Score:
+        """`interval` with what a reader needs to judge it."""
+        ends = interval.value, interval.low, interval.high
+        return cls(*ends, metric, n, direction, extractor, fingerprint, excluded)
 
     def as_dict(self) -> dict[str, Plain]:
         """The record of this score."""
@@ -69,8 +73,7 @@ class Score(Interval):
             **super().as_dict(),
             "n": self.n,
             "excluded": self.excluded,
-            "quality": self.direction.quality,
-            "protection": self.direction.protection,
+            "direction": self.direction.value,
             "extractor": self.extractor,
             "extractor_sha256": self.fingerprint,
         }
@@ -116,6 +119,11 @@ def digest(tensors: Iterable[Tensor]) -> str:
     Names are left out because libraries rename the weights of one and the same network.
     """
     return hashlib.sha256("".join(sorted(map(_digest, tensors))).encode()).hexdigest()
+
+
+def joint_fingerprint(*fingerprints: str) -> str:
+    """That of several networks which make a score together, in this order."""
+    return hashlib.sha256(" ".join(fingerprints).encode()).hexdigest()
 
 
 def _digest(tensor: Tensor) -> str:

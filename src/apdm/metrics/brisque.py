@@ -20,8 +20,9 @@ from safetensors.torch import load
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Score, Sense, digest
+from apdm.metrics.base import Score, digest
 from apdm.metrics.statistics import mean_score
 from apdm.pixels import to_uint8
 from apdm.types import Pixels
@@ -51,8 +52,10 @@ def all_flat(pixels: Pixels) -> bool:
     return bool((colours == colours[:, :1]).all())
 
 
-def brisque_score(pixels: Pixels, *, seed: int) -> Score:
+def brisque_score(pixels: Pixels, *, seed: int, direction: Direction = Direction.HIGHER_PROTECTS) -> Score:
     """Mean over the pictures that have a score, with its interval over them; flat ones are counted.
+
+    Of an attack's pictures a higher one protects; of any others the caller says what it speaks for.
 
     Raises `InputError` if no picture has a score.
     """
@@ -64,7 +67,7 @@ def brisque_score(pixels: Pixels, *, seed: int) -> Score:
         values,
         seed=seed,
         metric="BRISQUE",
-        direction=Sense.DEFECT,
+        direction=direction,
         extractor=EXTRACTOR,
         fingerprint=fingerprint(),
         excluded=len(pixels) - len(values),

@@ -8,12 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, ViTModel
+from transformers import ViTModel
 
-from apdm.errors import InputError
 from apdm.metrics.base import NetworkExtractor
+from apdm.metrics.pretrained import complete, local_first, short_name
 from apdm.pixels import center_crop, resize, to_unit
 from apdm.types import Pixels
 
@@ -32,8 +31,7 @@ class DinoExtractor(NetworkExtractor):
 
     def __init__(self, source: str = "facebook/dino-vits16") -> None:
         network = load_vit(source)
-        name = Path(source).resolve().name if Path(source).is_dir() else source
-        super().__init__(network, name, network.config.hidden_size)
+        super().__init__(network, short_name(source), network.config.hidden_size)
 
     def embed(self, pixels: Pixels) -> Float[Tensor, "b d"]:
         mean, std = (pixels.new_tensor(value)[:, None, None] for value in (IMAGENET_MEAN, IMAGENET_STD))
@@ -47,15 +45,7 @@ def load_vit(source: str | Path) -> ViTModel:
     Raises `InputError` if none is found, it is another kind of network or some of its weights are
     missing.
     """
-    cause: Exception | None = None
-    for local in (True,) if Path(source).is_dir() else (True, False):
-        try:
-            return _load(str(source), local)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            cause = error
-    raise InputError(
-        f"no readable ViT at '{source}'", fix="give a folder with its config.json and model.safetensors"
-    ) from cause
+    return local_first(_load, source, "ViT")
 
 
 def cls_token(vit: nn.Module, inputs: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
@@ -64,12 +54,5 @@ def cls_token(vit: nn.Module, inputs: Float[Tensor, "b 3 h w"]) -> Float[Tensor,
 
 
 def _load(source: str, local: bool) -> ViTModel:
-    config = AutoConfig.from_pretrained(source, local_files_only=local)
-    if config.model_type != "vit":
-        raise InputError(f"'{source}' is a {config.model_type}", fix="give a ViT, e.g. facebook/dino-vits16")
-    network, report = ViTModel.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
-        source, config=config, add_pooling_layer=False, local_files_only=local, output_loading_info=True
-    )
-    if missing := sorted(report["missing_keys"]):
-        raise InputError(f"'{source}' lacks {len(missing)} weights, {missing[0]} first", fix="save it again")
-    return network
+    fix = "give a ViT, e.g. facebook/dino-vits16"
+    return complete(ViTModel, source, local, ("vit",), fix, add_pooling_layer=False)

@@ -8,12 +8,13 @@ from apdm.assets import TOYBOX_IDENTITY
 from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor
 
-TOYBOX, EFFICIENTNET = "toybox-identity", "efficientnet-lite0"
+TOYBOX, EFFICIENTNET, INCEPTION = "toybox-identity", "efficientnet-lite0", "inception"
 
 
 def judge(name: str) -> FeatureExtractor:
-    """`toybox-identity` (toys only), `efficientnet-lite0` (offline, photographs), or the folder or hub
-    id of any ViT, such as `facebook/dino-vits16`, the paper's DINO. Raises `InputError`."""
+    """`toybox-identity` (toys only), `efficientnet-lite0` (offline, photographs), `inception` (fetched once)
+    or its weights as a .pth file or URL, or the folder or hub id of any ViT, such as `facebook/dino-vits16`,
+    the paper's DINO. Raises `InputError`."""
     if name == TOYBOX:
         from apdm.metrics.identity import IdentityExtractor
 
@@ -22,9 +23,14 @@ def judge(name: str) -> FeatureExtractor:
         from apdm.metrics.efficientnet import EfficientNetExtractor
 
         return EfficientNetExtractor()
+    if name == INCEPTION or name.endswith(".pth"):
+        from apdm.metrics.inception import PUBLISHED, InceptionExtractor
+
+        return InceptionExtractor(PUBLISHED if name == INCEPTION else name)
     if not Path(name).is_dir() and name.count("/") != 1:
         raise InputError(
-            f"there is no judge '{name}'", fix=f"use {TOYBOX}, {EFFICIENTNET}, a ViT's folder or its hub id"
+            f"there is no judge '{name}'",
+            fix=f"use {TOYBOX}, {EFFICIENTNET}, {INCEPTION}, a ViT's folder or its hub id",
         )
     from apdm.metrics.dino import DinoExtractor
 

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import FeatureExtractor, Interval, Score, Sense
-from apdm.metrics.statistics import percentile_interval
+from apdm.metrics.base import FeatureExtractor, Interval, Score
+from apdm.metrics.statistics import halves, percentile_interval
 from apdm.seeding import generator
 from apdm.types import Pixels
 
@@ -46,29 +47,21 @@ def kid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int) -> Inter
     )
     rng = generator(seed, "kid")
     whole = _unbiased(torch.ones(1, len(x)).double(), torch.ones(1, len(y)).double(), *kernels)
-    halves = _unbiased(_halves(len(x), rng), _halves(len(y), rng), *kernels)
-    return percentile_interval(float(whole), halves.numpy())
+    repeated = _unbiased(halves(len(x), HALVES, rng), halves(len(y), HALVES, rng), *kernels)
+    return percentile_interval(float(whole), repeated.numpy())
 
 
 def kid_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *, seed: int) -> Score:
     """KID of generated images to reference images; `n` counts the generated ones."""
     interval = kid(extractor(images), extractor(references), seed=seed)
-    return Score(
-        interval.value,
-        interval.low,
-        interval.high,
+    return Score.of(
+        interval,
         metric=f"KID over {extractor.name}",
         n=len(images),
-        direction=Sense.DISTANCE,
+        direction=Direction.LOWER_PRESERVES,
         extractor=extractor.name,
         fingerprint=extractor.fingerprint,
     )
-
-
-def _halves(n: int, rng: torch.Generator) -> Float64[Tensor, "halves n"]:
-    """Random subsets of n // 2 members, each a row of ones and zeros."""
-    order = torch.rand(HALVES, n, generator=rng).argsort(dim=1)
-    return (order < n // 2).double()
 
 
 def _unbiased(

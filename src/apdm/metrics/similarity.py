@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import FeatureExtractor, Score, Sense
+from apdm.metrics.base import FeatureExtractor, Score
 from apdm.metrics.statistics import mean_score
 from apdm.types import Pixels
 
@@ -53,7 +54,7 @@ def similarity_score(extractor: FeatureExtractor, images: Pixels, references: Pi
         values,
         seed=seed,
         metric="similarity",
-        direction=Sense.SIMILARITY,
+        direction=Direction.LOWER_PROTECTS,
         extractor=extractor.name,
         fingerprint=extractor.fingerprint,
     )

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float64, Int
 from numpy import ndarray
+from torch import Tensor
 
+from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Interval, Score, Sense
+from apdm.metrics.base import Interval, Score
 from apdm.seeding import derive
 
 DRAWS = 2000  # our choice; Efron & Tibshirani ask for a thousand or more for percentiles
@@ -48,7 +51,7 @@ def mean_score(
     *,
     seed: int,
     metric: str,
-    direction: Sense,
+    direction: Direction,
     extractor: str,
     fingerprint: str,
     excluded: int = 0,
@@ -59,10 +62,8 @@ def mean_score(
         return float(sample.mean())
 
     interval = bootstrap(mean, values, seed=seed)
-    return Score(
-        interval.value,
-        interval.low,
-        interval.high,
+    return Score.of(
+        interval,
         metric=metric,
         n=len(values),
         direction=direction,
@@ -111,6 +112,27 @@ def percentile_interval(value: float, repeated: Float64[ndarray, "draws"]) -> In
     low = np.sort(np.where(np.isnan(repeated), -np.inf, repeated))[tail]
     high = np.sort(np.where(np.isnan(repeated), np.inf, repeated))[-1 - tail]
     return Interval(value, float(low), float(high))
+
+
+def halves(n: int, count: int, rng: torch.Generator) -> Float64[Tensor, "count n"]:
+    """Random subsets of n // 2 of n members, each a row of ones and zeros."""
+    order = torch.rand(count, n, generator=rng).argsort(dim=1)
+    return (order < n // 2).double()
+
+
+def distance_interval(value: float, of_halves: Float64[ndarray, "halves"]) -> Interval:
+    """`value` -+ 1.96 standard deviations of the same distance between random halves, not below zero.
+
+    For distances whose bias depends on n (FID, CMMD): the halves' values lie around another centre, but
+    scatter as the whole's does (see `kid.kid`). The interval speaks of that scatter and not of the bias.
+    """
+    value, reach = max(0.0, value), 1.96 * float(of_halves.std(ddof=1))  # rounding can end below zero
+    return Interval(value, max(0.0, value - reach), value + reach)
+
+
+def pooled_share(counts: Float[ndarray, "groups 2"]) -> float:
+    """All that was right / all that was counted, from the two numbers of each group."""
+    return float(counts[:, 0].sum() / counts[:, 1].sum())
 
 
 def attack_strength(means: Means) -> Float64[ndarray, "draws"]:

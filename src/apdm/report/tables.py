@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from apdm.benchmark.record import PICTURE_SETS, Direction, Figure, SubjectResult
+from apdm.benchmark.record import PICTURE_SETS, Figure, SubjectResult
+from apdm.direction import Direction
 from apdm.report.charts import Axis, guide_labels, interval_mark, tick_labels
 from apdm.report.numbers import decimal, percent, significant
 
@@ -28,12 +29,13 @@ class Row:
     mark: Markup
     value: str
     interval: str
-    n: int
+    n: str
 
 
 @dataclass(frozen=True)
 class Table:
-    """`guides` and `ticks` are the labels above and below the dots; `judges` all extractors used."""
+    """`guides` and `ticks` are the labels above and below the dots; `judges` all extractors used
+    and the first digits of their weights' SHA-256."""
 
     title: str
     note: str
@@ -120,11 +122,16 @@ def _table(
     return Table(
         title=title,
         note=note,
-        judges=", ".join(dict.fromkeys(f.extractor for f in figures if f.extractor)),
+        judges=", ".join(dict.fromkeys(_judge(f) for f in figures if f.extractor)),
         rows=tuple(_row(entry, axis, show, marked) for entry in entries),
         guides=guide_labels(axis, guides),
         ticks=tick_labels(axis, axis.ticks(), percent if show is percent else significant),
     )
+
+
+def _judge(figure: Figure) -> str:
+    digits = f" ({figure.fingerprint[:8]})" if figure.fingerprint else ""
+    return f"{figure.extractor}{digits}"
 
 
 def _row(entry: Entry, axis: Axis, show: Callable[[float], str], guides: Sequence[float]) -> Row:
@@ -135,5 +142,5 @@ def _row(entry: Entry, axis: Axis, show: Callable[[float], str], guides: Sequenc
         mark=interval_mark(figure, axis, entry.tone, guides),
         value=show(figure.value),
         interval=f"{show(figure.low)} to {show(figure.high)}",
-        n=figure.n,
+        n=f"{figure.n} of {figure.n + figure.excluded}" if figure.excluded else str(figure.n),
     )

@@ -1,0 +1,181 @@
+"""`apdm evaluate` with CLIP and Inception: what is measured with which pictures, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from apdm.benchmark.record import Figure
+from apdm.cli import class_scores, evaluate
+from apdm.cli.class_scores import check_judges, check_numbers, kid_before_and_after
+from apdm.cli.main import main
+from apdm.direction import Direction
+from apdm.errors import InputError
+from apdm.metrics import clip
+from apdm.metrics.cmmd import cmmd
+from apdm.metrics.fid import fid
+from apdm.metrics.kid import kid
+from apdm.pixels import load, save_png
+from apdm.seeding import generator
+
+
+def colours(pixels: Tensor) -> Tensor:
+    """Mean and deviation of each channel."""
+    return torch.cat([pixels.mean((2, 3)), pixels.std((2, 3))], dim=1)
+
+
+class MadeUp:
+    """Looks at colours, reads no prompt but "red", and remembers how many pictures it saw at a time."""
+
+    dim, fingerprint = 6, "ab" * 32
+
+    def __init__(self, source: str) -> None:
+        self.name = Path(source).name
+        self.seen: list[int] = []
+        self.made.append(self)
+
+    made: list[MadeUp]
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        self.seen.append(len(pixels))
+        return torch.nn.functional.normalize(colours(pixels), dim=1)
+
+    def text(self, prompts: Sequence[str]) -> Tensor:
+        red = torch.tensor([1.0, 0, 0, 0, 0, 0])
+        return torch.stack([red if "red" in prompt else -red for prompt in prompts])
+
+
+@pytest.fixture
+def judges(monkeypatch: pytest.MonkeyPatch) -> list[MadeUp]:
+    """Those that were made, in place of the judge, CLIP and Inception."""
+    MadeUp.made = []
+    monkeypatch.setattr(evaluate, "judge", MadeUp)
+    monkeypatch.setattr(clip, "ClipExtractor", MadeUp)
+    monkeypatch.setattr(evaluate, "InceptionExtractor", MadeUp)
+    monkeypatch.setattr(class_scores, "weights_file", Path)
+    monkeypatch.setattr(class_scores, "INCEPTION", "inception.pth")
+    return MadeUp.made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes noisy pictures of 64 pixels under a name."""
+
+    def make(name: str, count: int = 6, level: float = 0.0) -> Path:
+        noise = torch.rand(count, 3, 64, 64, generator=generator(0, name)) - 0.5
+        save_png(noise + level, tmp_path / name, "picture")
+        return tmp_path / name
+
+    return make
+
+
+def run(*arguments: str | Path) -> None:
+    main(["evaluate", "--class_noun", "dog", *map(str, arguments)])
+
+
+def test_each_score_is_of_the_pictures_that_it_is_named_after(
+    folder: Callable[..., Path], judges: list[MadeUp], tmp_path: Path
+) -> None:
+    names = {"subject": 7, "generated": 6, "control": 6, "class_images": 6, "class_images_protected": 5}
+    flags: list[str | Path] = []
+    for name, count in names.items():
+        flags += [f"--{name}", folder(name, count)]
+    told = {"prompt": ["a red dog", "a dog"], "num_images": 3}
+    (tmp_path / "class_images" / "apdm.json").write_text(json.dumps(told))
+    eye = tmp_path / "tiny-clip"
+    eye.mkdir()
+    flags += ["--clip", eye, "--inception", "inception.pth", "--references", folder("references", 8)]
+    run(*flags, "--output_file", tmp_path / "figures.json", "--output_dir", tmp_path / "report")
+
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    seen = {
+        name: torch.nn.functional.normalize(colours(load(sorted((tmp_path / name).glob("*.png")), 64)), dim=1)
+        for name in (*names, "references")
+    }
+    known = seen["references"]
+    for flag in ("class_images", "class_images_protected"):
+        for title, distance in (("FID", fid), ("KID", kid)):
+            found = figures[f"{title} over inception.pth of {flag}"]
+            assert found["value"] == pytest.approx(distance(seen[flag], known, seed=0).value, abs=1e-6)
+            assert (found["n"], found["direction"]) == (names[flag], "lower preserves")
+            assert found["fingerprint"] == "ab" * 32
+        found = figures[f"CMMD over tiny-clip of {flag}"]
+        assert found["value"] == pytest.approx(cmmd(seen[flag], known, seed=0).value, abs=1e-5)
+    cosines = seen["class_images"][:, 0] * torch.tensor([1.0, 1, 1, -1, -1, -1])
+    assert figures["CLIP score of class_images"]["value"] == pytest.approx(cosines.mean().item(), abs=1e-5)
+    assert figures["CLIP score of class_images"]["direction"] == "higher preserves"
+    assert "CLIP score of class_images_protected" not in figures  # nobody knows what they were drawn from
+    assert figures["CLIP-I of generated"]["extractor"] == "tiny-clip"
+    assert figures["CLIP-I of generated"]["direction"] == "lower protects"
+    assert [judge.seen for judge in judges if judge.name == "inception.pth"] == [[8, 6, 5]]
+    record = json.loads((tmp_path / "report" / "result.json").read_text())
+    kids = record["subjects"][0]["kid"]
+    assert kids["protected"] == figures["KID over inception.pth of class_images_protected"]
+    assert str(tmp_path) not in json.dumps(record["settings"])
+
+
+def test_prompts_of_another_number_of_pictures_are_not_used(
+    folder: Callable[..., Path], judges: list[MadeUp], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = folder("class_images_protected", 5)
+    (place / "apdm.json").write_text(json.dumps({"prompt": ["a dog"], "num_images": 6}))
+    eye = tmp_path / "tiny-clip"
+    eye.mkdir()
+    rest = ("--generated", folder("generated"), "--class_images_protected", place, "--clip", eye)
+    run("--subject", folder("subject"), *rest)
+    said = capsys.readouterr().out
+    assert "5 pictures, but 6 were drawn; no CLIP score" in " ".join(said.split())
+    assert "CLIP-I" in said
+
+
+REAL = Path("real")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ((None, "w.pth", None, True), "--inception measures a distance to --references"),
+        ((None, None, REAL, True), "nothing looks at --references"),
+        (("a/b", None, REAL, False), "--references are for class images"),
+        (("nobody", None, None, False), "there is no CLIP 'nobody'"),
+        ((None, "none.pth", REAL, True), "there is no file 'none.pth'"),
+    ],
+)
+def test_judges_that_cannot_be_are_refused_before_anything_is_read(
+    wanted: tuple[Any, Any, Any, bool], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        check_judges(*wanted[:3], class_images=wanted[3])
+
+
+def test_judges_that_can_be_pass() -> None:
+    check_judges(None, None, None, class_images=False)
+    check_judges("openai/clip-vit-large-patch14", "https://example.org/w.pth", REAL, class_images=True)
+
+
+def test_bad_judges_are_said_before_the_photos_are_read(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("--subject", "nowhere", "--generated", "nowhere", "--inception", "w.pth")
+    assert "--inception measures a distance" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["references", "class_unprotected", "class_protected"])
+def test_sets_too_small_for_a_distance_are_refused(name: str) -> None:
+    check_numbers({name: 4, "attacked_protected": 1})
+    with pytest.raises(InputError, match="holds 3 pictures: give 4 or more"):
+        check_numbers({name: 3, "attacked_protected": 1})
+
+
+def test_kid_before_and_after_needs_both() -> None:
+    one = Figure(0.1, 0.0, 0.2, 8, "inception", Direction.LOWER_PRESERVES)
+    title = f"KID over {class_scores.INCEPTION} of class_images"
+    assert kid_before_and_after({title: one}) is None
+    both = kid_before_and_after({title: one, f"{title}_protected": one})
+    assert both is not None
+    assert both.unprotected is one
