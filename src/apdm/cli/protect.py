@@ -38,7 +38,7 @@ class Protect:
     settings (apdm.json), the paired positives and the log (log.jsonl)."""
 
     model: tyro.conf.Positional[str]
-    """Diffusers folder, hub id, or "toybox"."""
+    """Diffusers folder, .safetensors file, hub id, or "toybox"."""
     subject: Annotated[SubjectOptions, tyro.conf.arg(name="")]
     output_dir: Path
     """Where the protected model goes; must be new or empty."""
