@@ -40,7 +40,7 @@ class PipelineBackbone(Backbone):
         self.network = getattr(pipeline, self.place)
         self.schedule = self.schedule_of(pipeline.scheduler)
         self.factor = 2 ** (len(pipeline.vae.config["block_out_channels"]) - 1)  # pixels a latent's side
-        self.resolution = self.network.config["sample_size"] * self.factor
+        self.resolution = getattr(pipeline, self.place).config["sample_size"] * self.factor
 
     @abstractmethod
     def schedule_of(self, scheduler: Any) -> NoiseSchedule:

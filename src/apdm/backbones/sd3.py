@@ -60,6 +60,6 @@ class StableDiffusion3(PipelineBackbone):
     def _t5(self, prompts: Sequence[str]) -> Float[Tensor, "b n d"]:
         encoder = self.pipeline.text_encoder_3
         if encoder is None:
-            width = self.network.config["joint_attention_dim"]
+            width = self.pipeline.transformer.config["joint_attention_dim"]
             return torch.zeros(len(prompts), T5_TOKENS, width, device=self.device)
         return encoder(self.tokens(prompts, self.pipeline.tokenizer_3, T5_TOKENS))[0]
