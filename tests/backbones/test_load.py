@@ -210,6 +210,13 @@ def test_a_hub_model_of_another_family_is_named_before_its_weights_are_fetched(
     )
 
 
+def test_a_hub_model_with_an_index_of_another_kind_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, nothing_heavy: None
+) -> None:
+    monkeypatch.setattr(load_module, "fetch_index", lambda model: {"layers": 3})
+    assert complaint("a/b") == "the index of 'a/b' is not a diffusers index: save the model again"
+
+
 FAMILIES_HERE = FAMILIES | {"sd3 without T5": lambda: tiny_sd3(False)}
 
 

@@ -14,6 +14,8 @@ from torch.testing import assert_close
 from apdm.backbones.base import Sampling
 from apdm.backbones.pipeline import PipelineBackbone, latent_scale
 from apdm.backbones.tiny import FAMILIES, tiny_sd3, tiny_sdxl
+from apdm.backbones.words import learn_word
+from apdm.errors import InputError
 from apdm.seeding import generator
 
 ALL: dict[str, Callable[[], PipelineBackbone]] = FAMILIES | {"sd3 without T5": lambda: tiny_sd3(False)}
@@ -79,10 +81,16 @@ def test_nothing_is_trainable_at_first(model: PipelineBackbone) -> None:
         assert not part.training
 
 
-def test_the_network_hears_what_the_pipeline_tells_it(
-    model: PipelineBackbone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Prompt, pooled vectors, time ids: whatever the pipeline hands over for a prompt, we do too."""
+@pytest.mark.parametrize("family", ALL)
+def test_the_network_hears_what_the_pipeline_tells_it(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompt, pooled vectors, time ids: whatever the pipeline hands over for a prompt, we do too; of a learnt
+    word all of its tokens."""
+    model = ALL[family]()
+    rows = learn_word(model, "<new1>", 2, "dog")
+    with torch.no_grad():
+        for row in rows:
+            row[1] += 1
+    prompts = ["a photo of dog", "a portrait of cat", "a photo of <new1> dog"]
     heard: list[dict[str, torch.Tensor]] = []
     forward = model.network.forward
 
@@ -92,10 +100,10 @@ def test_the_network_hears_what_the_pipeline_tells_it(
         return forward(*given, **named)
 
     monkeypatch.setattr(model.network, "forward", spy)
-    model.generate(PROMPTS, [1, 2, 3], Sampling(num_inference_steps=1, guidance_scale=1.0))
+    model.generate(prompts, [1, 2, 3], Sampling(num_inference_steps=1, guidance_scale=1.0))
     noisy, t = torch.zeros(3, 4, 8, 8), torch.full((3,), 500)
     with torch.no_grad():
-        model.predict(noisy, t, model.encode_prompts(PROMPTS))
+        model.predict(noisy, t, model.encode_prompts(prompts))
     theirs, ours = heard
     assert ours.keys() == theirs.keys() >= {"encoder_hidden_states"}
     for name, value in theirs.items():
@@ -157,3 +165,16 @@ def test_the_families_scales_are_the_published_ones() -> None:
     assert scales["sd1"] == scales["sd2"] == scales["sd2-v"] == (0.0, 0.18215)
     assert scales["sdxl"] == (0.0, 0.13025)
     assert scales["sd3"] == (0.0609, 1.5305)
+
+
+def test_every_network_has_attention_and_only_unets_look_across(model: PipelineBackbone) -> None:
+    attention = model.group("attention")
+    assert any(name.endswith("to_q.weight") for name in attention)
+    if model.place == "unet":
+        across = model.group("cross_kv")
+        assert across.keys() < model.group("cross_attention").keys() < attention.keys()
+        assert {name.split(".")[-2] for name in across} == {"to_k", "to_v"}
+    else:
+        assert any("add_k_proj" in name for name in attention)
+        with pytest.raises(InputError, match="has no cross kv"):
+            model.group("cross_kv")

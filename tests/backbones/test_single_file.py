@@ -145,6 +145,26 @@ def test_a_weight_that_is_missing_is_one_line(file: Path, monkeypatch: pytest.Mo
         read(file, contents(file), LOADED["StableDiffusionPipeline"].settings)
 
 
+def test_a_file_of_mixed_precision_is_read_in_single_precision(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_sdxl()
+    model.save(file.parent / "sdxl")
+    monkeypatch.setattr(single_file, "CONFIGS", file.parent)
+    monkeypatch.setattr(single_file, "clip_tokenizer", lambda pad: model.pipeline.tokenizer)
+    write(model, file)
+    halves = {"model": torch.float16, "conditioner": torch.bfloat16}
+
+    def halve(weights: dict[str, torch.Tensor]) -> None:
+        for name, weight in weights.items():
+            weights[name] = weight.to(halves.get(name.split(".")[0], weight.dtype))
+
+    rewritten(file, halve)
+    pipeline = read(file, contents(file), LOADED["StableDiffusionXLPipeline"].settings)
+    parts = (pipeline.unet, pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2)
+    assert {weight.dtype for part in parts for weight in part.parameters()} == {torch.float32}
+
+
 def taught() -> PipelineBackbone:
     model = tiny_stable_diffusion()
     learn_word(model, "<new1>", 1, "dog")

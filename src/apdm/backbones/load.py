@@ -36,7 +36,7 @@ class Family:
 
     def lacks(self, index: Mapping[str, Any]) -> dict[str, None]:
         """The parts that a model with this index does without, as diffusers wants to be told."""
-        return {part: None for part in self.may_lack if index.get(part, [None])[0] is None}
+        return {part: None for part in self.may_lack if (index.get(part) or [None])[0] is None}
 
     def over(self, pipeline: Any, name: str) -> Backbone:
         """The backbone that holds `pipeline`."""
@@ -141,8 +141,10 @@ def _hide_loading_bars() -> None:
         enable_progress_bars()
 
 
-def _family(model: str, index: Mapping[str, Any]) -> Family:
-    kind = index["_class_name"]
+def _family(model: str, index: Any) -> Family:
+    kind = index.get("_class_name") if isinstance(index, dict) else None
+    if kind is None:
+        raise InputError(f"the index of '{model}' is not a diffusers index", fix="save the model again")
     if kind not in FAMILIES:
         raise InputError(f"'{model}' holds a {kind}", fix=f"this version handles {', '.join(FAMILIES)}")
     return FAMILIES[kind]
@@ -159,10 +161,10 @@ def _check_folder(folder: Path) -> None:
         raise InputError(f"'{folder}' has no model_index.json", fix="give a folder saved by diffusers")
     try:
         index = _read_index(folder)
-        family = _family(str(folder), index)
-        lacks = family.lacks(index)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise InputError(f"'{place}' is not a diffusers index", fix="save the model again") from error
+    family = _family(str(folder), index)
+    lacks = family.lacks(index)
     for part in (*family.networks, *family.others):
         if part not in lacks and not any((folder / part).glob("*.*")):
             raise InputError(f"'{folder}' has no {part}", fix="give a complete diffusers folder")
