@@ -210,6 +210,24 @@ def test_a_hub_model_of_another_family_is_named_before_its_weights_are_fetched(
     )
 
 
+def test_no_pickle_is_fetched_from_the_hub_and_what_fails_there_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: dict[str, object] = {}
+
+    def refuse(place: str, **settings: object) -> None:
+        asked.update(settings, place=place)
+        raise OSError("no safetensors\n  found" + "!" * 1000)
+
+    monkeypatch.setattr(load_module, "fetch_index", lambda model: {"_class_name": "StableDiffusionPipeline"})
+    monkeypatch.setattr(StableDiffusionPipeline, "from_pretrained", refuse)
+    said = complaint("runwayml/stable-diffusion-v1-5")
+    assert "could not be loaded (no safetensors found!" in said
+    assert len(said) < 400
+    assert asked["use_safetensors"] is True
+    assert asked["place"] == "stable-diffusion-v1-5/stable-diffusion-v1-5"
+
+
 def test_a_hub_model_with_an_index_of_another_kind_is_one_line(
     monkeypatch: pytest.MonkeyPatch, nothing_heavy: None
 ) -> None:

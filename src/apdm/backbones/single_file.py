@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -148,7 +147,6 @@ def read(path: Path, told: Contents, settings: Mapping[str, Any]) -> Any:
         loaded = kind.from_single_file(
             str(path),
             config=str(CONFIGS / told.layout),
-            dtype=torch.float32,
             local_files_only=True,
             **{name: clip_tokenizer(pad) for name, pad in pads.items()},
             **settings,
