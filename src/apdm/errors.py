@@ -48,3 +48,8 @@ def positive(settings: object, *names: str) -> None:
         value = getattr(settings, name)
         if not value > 0:
             raise InputError(f"{name} is {value}", fix="give more than 0")
+
+
+def one_line(error: BaseException) -> str:
+    """What `error` says, short enough to stand in a sentence."""
+    return " ".join(str(error).split())[:200]

@@ -6,8 +6,9 @@ it works on. `clean` are scaled latents z0, `noise` is e ~ N(0, I), both [b c h 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -124,3 +125,58 @@ class DDPMSchedule:
     def _scales(self, t: Timesteps) -> tuple[Float[Tensor, "b 1 1 1"], Float[Tensor, "b 1 1 1"]]:
         kept = self.kept[t].view(-1, 1, 1, 1)
         return kept.sqrt(), (1 - kept).sqrt()
+
+
+Weighting = Literal["logit_normal", "mode", "uniform", "sigma_sqrt", "cosmap"]
+MODE_SCALE = 1.29  # of "mode" [diffusers' SD3 script; Esser et al. 2024, sec. 3.1]
+
+
+@dataclass(frozen=True)
+class FlowSchedule:
+    """Rectified flow on a straight path: z_t = (1 - s) z0 + s e, and the network predicts e - z0.
+
+    `sigmas` are the scheduler's own, its shift included, from 1 (noise) downwards; a time is t = T s for
+    T of them, as the network takes it. Defaults and formulas as diffusers' SD3 script (Esser et al. 2024,
+    sec. 3.1): times logit-normal, by "mode" or uniform, and the latter perhaps weighted s^-2 ("sigma_sqrt")
+    or 2 / (pi (1 - 2 s + 2 s^2)) ("cosmap").
+
+    With `precondition` the error is that of the clean latents which the prediction stands for,
+    z_t - s prediction: s^2 times the error of the prediction itself, and so a weight here.
+    """
+
+    sigmas: Float[Tensor, "T"]
+    weighting: Weighting = "logit_normal"
+    precondition: bool = True
+
+    def sample_times(self, count: int, generator: torch.Generator) -> Timesteps:
+        steps = len(self.sigmas)
+        index = (steps * self._density(count, generator)).long().clamp(max=steps - 1)
+        return steps * self.sigmas[index.to(self.sigmas.device)]
+
+    def add_noise(self, clean: Latents, noise: Latents, t: Timesteps) -> Latents:
+        sigma = self._sigma(t)
+        return (1 - sigma) * clean + sigma * noise
+
+    def target(self, clean: Latents, noise: Latents, t: Timesteps) -> Latents:
+        return noise - clean
+
+    def weight(self, t: Timesteps) -> Float[Tensor, "b 1 1 1"]:
+        sigma = self._sigma(t)
+        weight = sigma**2 if self.precondition else torch.ones_like(sigma)
+        if self.weighting == "sigma_sqrt":
+            return weight / sigma**2
+        if self.weighting == "cosmap":
+            return weight * 2 / (math.pi * (1 - 2 * sigma + 2 * sigma**2))
+        return weight
+
+    def _density(self, count: int, generator: torch.Generator) -> Float[Tensor, "count"]:
+        """Draws from [0, 1]; 0 is noise."""
+        if self.weighting == "logit_normal":
+            return torch.randn(count, generator=generator).sigmoid()
+        u = torch.rand(count, generator=generator)
+        if self.weighting == "mode":
+            return 1 - u - MODE_SCALE * ((math.pi * u / 2).cos().square() - 1 + u)
+        return u
+
+    def _sigma(self, t: Timesteps) -> Float[Tensor, "b 1 1 1"]:
+        return (t / len(self.sigmas)).view(-1, 1, 1, 1)

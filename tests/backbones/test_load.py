@@ -13,9 +13,14 @@ from diffusers import StableDiffusionPipeline
 from huggingface_hub import utils as hub
 
 from apdm import assets
-from apdm.backbones.load import load, locate
+from apdm.backbones import load as load_module
+from apdm.backbones import single_file
+from apdm.backbones.base import Sampling
+from apdm.backbones.load import GIVE, load, locate
+from apdm.backbones.pipeline import PipelineBackbone
+from apdm.backbones.single_file import write
 from apdm.backbones.stable_diffusion import StableDiffusion
-from apdm.backbones.tiny import tiny_stable_diffusion
+from apdm.backbones.tiny import FAMILIES, tiny_sd3, tiny_sdxl, tiny_stable_diffusion
 from apdm.errors import InputError
 from apdm.schedules import DDPMSchedule
 
@@ -114,14 +119,7 @@ def test_a_folder_that_does_not_exist_is_named(
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert complaint(name) == f"model folder '{name}' does not exist: give a diffusers folder or a hub id"
-
-
-@pytest.mark.usefixtures("nothing_heavy")
-def test_a_file_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "model.ckpt"
-    file.write_text("")
-    assert complaint(str(file)) == f"model '{file}' is a file: give a diffusers folder or a hub id"
+    assert complaint(name) == f"model folder '{name}' does not exist: {GIVE}"
 
 
 def write_index(text: str) -> Callable[[Path], object]:
@@ -133,14 +131,22 @@ def swap_for_pickle(model: Path) -> None:
     weights.rename(weights.with_suffix(".bin"))
 
 
+def cut(part: str) -> Callable[[Path], object]:
+    def halve(model: Path) -> None:
+        weights = next((model / part).glob("*.safetensors"))
+        weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+
+    return halve
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no index": (lambda m: (m / "model_index.json").unlink(), "has no model_index.json"),
     "cut index": (write_index("{"), "is not a diffusers index"),
     "index of another kind": (write_index("{}"), "is not a diffusers index"),
     "index that is a list": (write_index("[]"), "is not a diffusers index"),
-    "another family": (
-        write_index(json.dumps({"_class_name": "StableDiffusion3Pipeline"})),
-        "holds a StableDiffusion3Pipeline: this version handles StableDiffusionPipeline",
+    "text to video": (
+        write_index(json.dumps({"_class_name": "TextToVideoSDPipeline"})),
+        "holds a TextToVideoSDPipeline: this version handles StableDiffusionPipeline, StableDiffusionXL",
     ),
     "no unet": (lambda m: shutil.rmtree(m / "unet"), "has no unet"),
     "no vae": (lambda m: shutil.rmtree(m / "vae"), "has no vae"),
@@ -151,6 +157,13 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         "has no tokenizer",
     ),
     "no scheduler": (lambda m: shutil.rmtree(m / "scheduler"), "has no scheduler"),
+    "cut unet": (cut("unet"), "damaged"),
+    "cut autoencoder": (cut("vae"), "damaged"),
+    "cut text encoder": (cut("text_encoder"), "damaged"),
+    "a pickle by another name": (
+        lambda m: torch.save({"w": torch.ones(9)}, next((m / "vae").glob("*.safetensors"))),
+        "damaged",
+    ),
     "pickled weights": (swap_for_pickle, "no safetensors weights (pickles are refused): convert it"),
 }
 
@@ -169,13 +182,7 @@ def edit(file: Path, **values: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
-def cut_weights(model: Path) -> None:
-    weights = model / "unet" / "diffusion_pytorch_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-
-
 UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "cut weights": (cut_weights, "could not be loaded"),
     "weights of another size": (
         lambda m: edit(m / "unet" / "config.json", block_out_channels=[16, 16]),
         "could not be loaded",
@@ -197,20 +204,87 @@ def test_what_only_shows_while_loading_is_one_line_too(model: Path, damage: str)
 def test_a_hub_model_of_another_family_is_named_before_its_weights_are_fetched(
     monkeypatch: pytest.MonkeyPatch, nothing_heavy: None
 ) -> None:
-    def index(*_: object, **__: object) -> dict[str, str]:
-        return {"_class_name": "StableDiffusionXLPipeline"}
-
-    monkeypatch.setattr(StableDiffusionPipeline, "load_config", index)
-    said = complaint("somebody/model")
-    assert said.startswith("'somebody/model' holds a StableDiffusionXLPipeline: this version handles")
+    monkeypatch.setattr(load_module, "fetch_index", lambda model: {"_class_name": "FluxPipeline"})
+    assert complaint("somebody/model").startswith(
+        "'somebody/model' holds a FluxPipeline: this version handles"
+    )
 
 
-def test_a_hub_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_: object, **__: object) -> None:
-        raise OSError("We couldn't connect\n   to 'https://huggingface.co'" + "!" * 1000)
+def test_no_pickle_is_fetched_from_the_hub_and_what_fails_there_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: dict[str, object] = {}
 
-    monkeypatch.setattr(StableDiffusionPipeline, "load_config", offline)
-    said = complaint("somebody/model")
-    assert said.startswith("model 'somebody/model' could not be loaded (We couldn't connect to 'https")
-    assert said.endswith("or give a local diffusers folder")
+    def refuse(place: str, **settings: object) -> None:
+        asked.update(settings, place=place)
+        raise OSError("no safetensors\n  found" + "!" * 1000)
+
+    monkeypatch.setattr(load_module, "fetch_index", lambda model: {"_class_name": "StableDiffusionPipeline"})
+    monkeypatch.setattr(StableDiffusionPipeline, "from_pretrained", refuse)
+    said = complaint("runwayml/stable-diffusion-v1-5")
+    assert "could not be loaded (no safetensors found!" in said
     assert len(said) < 400
+    assert asked["use_safetensors"] is True
+    assert asked["place"] == "stable-diffusion-v1-5/stable-diffusion-v1-5"
+
+
+def test_a_hub_model_with_an_index_of_another_kind_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, nothing_heavy: None
+) -> None:
+    monkeypatch.setattr(load_module, "fetch_index", lambda model: {"layers": 3})
+    assert complaint("a/b") == "the index of 'a/b' is not a diffusers index: save the model again"
+
+
+FAMILIES_HERE = FAMILIES | {"sd3 without T5": lambda: tiny_sd3(False)}
+
+
+@pytest.mark.parametrize("family", FAMILIES_HERE)
+def test_every_family_is_loaded_as_what_it_is(family: str, tmp_path: Path) -> None:
+    model = FAMILIES_HERE[family]()
+    model.save(tmp_path)
+    loaded = load(str(tmp_path))
+    assert type(loaded) is type(model)
+    assert loaded.text.keys() == model.text.keys()
+    assert type(loaded.schedule) is type(model.schedule)
+    assert all(torch.equal(w, model.weights()[name]) for name, w in loaded.weights().items())
+
+
+@pytest.mark.parametrize("part", ["text_encoder_2", "tokenizer_2", "text_encoder_3", "tokenizer_3"])
+def test_each_text_encoder_is_missed(part: str, tmp_path: Path) -> None:
+    """T5 too, where the index speaks of it."""
+    tiny_sd3().save(tmp_path)
+    shutil.rmtree(tmp_path / part)
+    assert f"has no {part}" in complaint(str(tmp_path))
+
+
+def test_parts_of_different_precision_become_single_precision(tmp_path: Path) -> None:
+    pipeline = tiny_sdxl().pipeline
+    pipeline.unet.to(torch.float16)
+    pipeline.text_encoder_2.to(torch.bfloat16)
+    pipeline.save_pretrained(tmp_path)
+    loaded = load(str(tmp_path))
+    assert isinstance(loaded, PipelineBackbone)
+    parts = (loaded.network, loaded.pipeline.vae, *loaded.text_encoders())
+    assert {weight.dtype for part in parts for weight in part.parameters()} == {torch.float32}
+    assert loaded.generate(["a dog"], [0], Sampling(num_inference_steps=1)).dtype == torch.float32
+
+
+def test_a_single_file_becomes_the_model_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the config of its layout, in place of which the tiny model's own stands here."""
+    model = tiny_sdxl()
+    model.save(tmp_path / "sdxl")
+    monkeypatch.setattr(single_file, "CONFIGS", tmp_path)
+    monkeypatch.setattr(single_file, "clip_tokenizer", lambda pad: model.pipeline.tokenizer)
+    write(model, tmp_path / "model.safetensors")
+    loaded = load(str(tmp_path / "model.safetensors"))
+    assert type(loaded) is type(model)
+    assert loaded.name == str(tmp_path / "model.safetensors")
+    sampling = Sampling(num_inference_steps=2)
+    drawn = (m.generate(["a photo of dog"], [0], sampling) for m in (loaded, model))
+    torch.testing.assert_close(*drawn, rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("nothing_heavy")
+def test_a_pickle_is_refused(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(1)}, tmp_path / "model.ckpt")
+    assert "(pickles are refused)" in complaint(str(tmp_path / "model.ckpt"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from apdm.benchmark.card import protected_card
-from apdm.benchmark.store import plain, save_model, versions
+from apdm.benchmark.store import plain, save_file, save_model, versions
+from apdm.errors import InputError
 from apdm.losses.dpo import Reduction
 from apdm.protectors.apdm import APDM
 
@@ -32,14 +34,48 @@ def test_the_folder_loads_in_plain_diffusers(tiny: StableDiffusion, tmp_path: Pa
 
 
 def test_a_failed_save_leaves_no_model(tiny: StableDiffusion, tmp_path: Path) -> None:
-    class Broken:
-        def save(self, folder: Path) -> None:
-            tiny.save(folder)
-            raise OSError("no space left")
+    def broken(folder: Path) -> None:
+        tiny.save(folder)
+        raise OSError("no space left")
 
-    with pytest.raises(OSError, match="no space"):
-        save_model(Broken().save, tmp_path / "out", "card", {})  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=r"out' could not be written \(no space left\): make room"):
+        save_model(broken, tmp_path / "out", "card", {})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def disk_of_a_hundred_kilobytes() -> Iterator[None]:
+    """No file grows beyond; the system refuses as it does on a full disk."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("disk_of_a_hundred_kilobytes")
+def test_a_disk_that_fills_up_while_a_model_is_saved_is_one_line(
+    tiny: StableDiffusion, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError) as caught:
+        save_model(tiny.save, tmp_path / "out", "card", {})
+    assert "could not be written" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in tmp_path.rglob("*")] == ["out"]
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    def half(path: Path) -> None:
+        path.write_text("half")
+        raise KeyboardInterrupt
+
+    place = tmp_path / "new" / "model.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        save_file(half, place)
+    assert list(place.parent.iterdir()) == []
+    save_file(lambda path: path.write_text("whole") and None, place)
+    assert [p.name for p in place.parent.iterdir()] == ["model.safetensors"]
 
 
 def test_settings_become_plain() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -23,14 +24,18 @@ def run(*arguments: str | Path) -> None:
     main([str(argument) for argument in arguments])
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """The one line on stderr; asserts that it is one and that the exit code is 2."""
+def failed(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> list[str]:
+    """The lines on stderr, bars included; asserts that the exit code is 2."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
         run(*arguments)
-    said = capsys.readouterr().err
     assert stop.value.code == 2
-    assert said.count("\n") == 1
+    return capsys.readouterr().err.splitlines()
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The one line on stderr; asserts that it is one and that the exit code is 2."""
+    (said,) = failed(capsys, *arguments)
     return said
 
 
@@ -321,3 +326,35 @@ def test_what_cannot_be_used_is_one_line(
     assert stop.value.code == 2
     assert said in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_a_full_disk_is_one_line(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of errors without a name, only those of a disk that takes no more."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("apdm.cli.generate.save_png", full)
+    arguments = ("generate", model, "--prompt", "a", "--num_images", "1", "--num_inference_steps", "1")
+    said = failed(capsys, *arguments, "--output_dir", tmp_path / "out")
+    assert said[-1] == "apdm generate: the disk cannot be used: No space left on device"
+
+
+def test_a_disk_that_fills_up_while_saving_leaves_no_model(
+    model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    arguments = ("personalize", model, "--subject", photos, "--class_noun", "dog", "--max_train_steps", "1")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        said = failed(
+            capsys, *arguments, "--no-with_prior_preservation", "--output_dir", tmp_path / "attacked"
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "attacked' could not be written" in said[-1]
+    assert [path.name for path in (tmp_path / "attacked").iterdir()] == ["log.jsonl"]
+    assert not list(tmp_path.glob(".*"))

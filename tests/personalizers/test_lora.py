@@ -10,7 +10,7 @@ from diffusers import StableDiffusionPipeline
 from torch.testing import assert_close
 
 from apdm.backbones.base import Sampling
-from apdm.backbones.tiny import tiny_stable_diffusion
+from apdm.backbones.tiny import tiny_sd3, tiny_stable_diffusion
 from apdm.personalizers.base import Material, personalize
 from apdm.personalizers.lora import LoRA
 from apdm.seeding import generator
@@ -78,3 +78,14 @@ def test_plain_diffusers_loads_it(tiny, tmp_path: Path) -> None:
     ours = attacked.generate([PROMPT], [5], Sampling(num_inference_steps=3, guidance_scale=3.0))
     assert_close(loaded, (ours + 1) / 2, rtol=0, atol=2e-3)
     assert (without - loaded).abs().max() > 10 * (loaded - (ours + 1) / 2).abs().max()
+
+
+def test_attention_over_picture_and_text_gets_factors_on_both_sides() -> None:
+    """Every projection of an MMDiT's attention, as diffusers' SD3 script has them."""
+    model = tiny_sd3().copy()
+    ATTACK.attach(model)
+    layers = {name.partition(".lora_")[0] for name, _ in model.network.named_parameters() if ".lora_" in name}
+    assert {name.partition(".attn.")[2] for name in layers} == {
+        *("to_q", "to_k", "to_v", "to_out.0"),
+        *("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"),
+    }

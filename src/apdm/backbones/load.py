@@ -1,72 +1,124 @@
-"""From a name to a backbone: a diffusers folder, a hub id, or "toybox"."""
+"""From a name to a backbone: a diffusers folder, a single file, a hub id, or "toybox"."""
 
 from __future__ import annotations
 
+import importlib
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from apdm.assets import TOYBOX_GENERATOR
 from apdm.backbones.base import Backbone
-from apdm.errors import InputError
+from apdm.backbones.hub import current_name, fetch_index
+from apdm.backbones.single_file import contents, named, read
+from apdm.errors import InputError, one_line
 
-# Models that moved on the hub, and one that is gone (it answers 401 since November 2025).
-MOVED = {"runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5"}
-GONE = {
-    "stabilityai/stable-diffusion-2-1-base": "give a local copy's folder",
-    "stabilityai/stable-diffusion-2-1": "give a local copy's folder",
+GIVE = "give a diffusers folder, a .safetensors file or a hub id"
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a pipeline of this family is made of, and the backbone that stands on it."""
+
+    backbone: str
+    """Module and class in `apdm.backbones`; loaded when needed, for it loads diffusers."""
+    networks: tuple[str, ...]
+    others: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the pipeline: what it can do and we leave out."""
+    may_lack: tuple[str, ...] = ()
+
+    def lacks(self, index: Mapping[str, Any]) -> dict[str, None]:
+        """The parts that a model with this index does without, as diffusers wants to be told."""
+        return {part: None for part in self.may_lack if (index.get(part) or [None])[0] is None}
+
+    def over(self, pipeline: Any, name: str) -> Backbone:
+        """The backbone that holds `pipeline`."""
+        module, _, kind = self.backbone.partition(".")
+        return getattr(importlib.import_module(f"apdm.backbones.{module}"), kind)(pipeline, name)
+
+
+FAMILIES = {
+    "StableDiffusionPipeline": Family(
+        "stable_diffusion.StableDiffusion",
+        networks=("unet", "vae", "text_encoder"),
+        others=("tokenizer", "scheduler"),
+        settings={"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
+    ),
+    "StableDiffusionXLPipeline": Family(
+        "sdxl.StableDiffusionXL",
+        networks=("unet", "vae", "text_encoder", "text_encoder_2"),
+        others=("tokenizer", "tokenizer_2", "scheduler"),
+        settings={"add_watermarker": False},
+    ),
+    "StableDiffusion3Pipeline": Family(
+        "sd3.StableDiffusion3",
+        networks=("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
+        others=("tokenizer", "tokenizer_2", "tokenizer_3", "scheduler"),
+        may_lack=("text_encoder_3", "tokenizer_3"),
+    ),
 }
-FAMILIES = ("StableDiffusionPipeline",)
-NETWORKS = ("unet", "vae", "text_encoder")
-PARTS = (*NETWORKS, "tokenizer", "scheduler")
 
 
 def locate(model: str) -> str:
-    """The folder or hub id that `model` stands for; everything that can be wrong with it is found
+    """The folder, file or hub id that `model` stands for; everything that can be wrong with it is found
     here, before anything heavy is loaded. Raises `InputError`."""
     if model == "toybox":
         return str(TOYBOX_GENERATOR.folder())
-    model = MOVED.get(model, model)
-    if model in GONE:
-        raise InputError(f"model '{model}' is no longer on the hub", fix=GONE[model])
-    folder = Path(model)
-    if folder.is_dir():
-        _check_folder(folder)
-    elif folder.exists():
-        raise InputError(f"model '{model}' is a file", fix="give a diffusers folder or a hub id")
+    model = current_name(model)
+    place = Path(model)
+    if place.is_dir():
+        _check_folder(place)
+    elif place.exists():
+        contents(place)
     elif model.count("/") != 1 or model.startswith((".", "/", "~")):
-        raise InputError(f"model folder '{model}' does not exist", fix="give a diffusers folder or a hub id")
+        raise InputError(f"model folder '{model}' does not exist", fix=GIVE)
     return model
 
 
 def load(model: str, device: str = "cpu") -> Backbone:
     """Loads `model` in float32 on `device`. Raises `InputError` for what cannot be loaded."""
     place = locate(model)
-    from diffusers import StableDiffusionPipeline
-
-    from apdm.backbones.stable_diffusion import StableDiffusion
-
     _hide_loading_bars()
     _check_device(device)
+    with _in_one_line(model):
+        if Path(place).is_file():
+            told = contents(Path(place))
+            family = FAMILIES[told.pipeline]
+            pipeline = read(Path(place), told, family.settings)
+        else:
+            family, pipeline = _from_folder(model, place)
+    return family.over(pipeline.to(device), model)
+
+
+def _from_folder(model: str, place: str) -> tuple[Family, Any]:
+    """A diffusers folder here or on the hub; of the latter the index comes first, and alone."""
+    import diffusers
+
+    folder = Path(place)
+    index = _read_index(folder) if folder.is_dir() else fetch_index(place)
+    family = _family(model, index)
+    kind = getattr(diffusers, index["_class_name"])
+    left_out = {**family.settings, **family.lacks(index)}
+    return family, kind.from_pretrained(place, dtype=torch.float32, use_safetensors=True, **left_out)
+
+
+@contextmanager
+def _in_one_line(model: str) -> Iterator[None]:
+    """What only shows while weights are read."""
     try:
-        _check_family(model, StableDiffusionPipeline.load_config(place))
-        pipeline = StableDiffusionPipeline.from_pretrained(
-            place,
-            dtype=torch.float32,
-            use_safetensors=True,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(
-            f"model '{model}' could not be loaded ({reason})",
-            fix="check the name, log in if the model is gated, or give a local diffusers folder",
+            f"model '{model}' could not be loaded ({one_line(error)})",
+            fix="check that its files are whole and of one version, or give another",
         ) from error
-    return StableDiffusion(pipeline.to(device), name=model)
 
 
 def _check_device(device: str) -> None:
@@ -89,26 +141,39 @@ def _hide_loading_bars() -> None:
         enable_progress_bars()
 
 
-def _check_family(model: str, index: Any) -> None:
-    family = index["_class_name"]
-    if family not in FAMILIES:
-        raise InputError(f"'{model}' holds a {family}", fix=f"this version handles {', '.join(FAMILIES)}")
+def _family(model: str, index: Any) -> Family:
+    kind = index.get("_class_name") if isinstance(index, dict) else None
+    if kind is None:
+        raise InputError(f"the index of '{model}' is not a diffusers index", fix="save the model again")
+    if kind not in FAMILIES:
+        raise InputError(f"'{model}' holds a {kind}", fix=f"this version handles {', '.join(FAMILIES)}")
+    return FAMILIES[kind]
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "model_index.json").read_text())
 
 
 def _check_folder(folder: Path) -> None:
-    index = folder / "model_index.json"
-    if not index.is_file():
+    """That its parts are there, and the headers of its weights whole."""
+    place = folder / "model_index.json"
+    if not place.is_file():
         raise InputError(f"'{folder}' has no model_index.json", fix="give a folder saved by diffusers")
     try:
-        _check_family(str(folder), json.loads(index.read_text()))
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"'{index}' is not a diffusers index", fix="save the model again") from error
-    for part in PARTS:
-        if not any((folder / part).glob("*.*")):
+        index = _read_index(folder)
+    except ValueError as error:
+        raise InputError(f"'{place}' is not a diffusers index", fix="save the model again") from error
+    family = _family(str(folder), index)
+    lacks = family.lacks(index)
+    for part in (*family.networks, *family.others):
+        if part not in lacks and not any((folder / part).glob("*.*")):
             raise InputError(f"'{folder}' has no {part}", fix="give a complete diffusers folder")
-    for part in NETWORKS:
-        if not any((folder / part).glob("*.safetensors")):
+    for part in family.networks:
+        weights = list((folder / part).glob("*.safetensors"))
+        if part not in lacks and not weights:
             raise InputError(
                 f"'{folder / part}' has no safetensors weights (pickles are refused)",
                 fix="convert it with diffusers' save_pretrained(safe_serialization=True)",
             )
+        for file in weights:
+            named(file)

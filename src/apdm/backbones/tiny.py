@@ -5,72 +5,216 @@
 
 from __future__ import annotations
 
-import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from string import ascii_lowercase
+from typing import Any
 
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
+
+from apdm.backbones.pipeline import PipelineBackbone
+from apdm.backbones.sd3 import StableDiffusion3
+from apdm.backbones.sdxl import StableDiffusionXL
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.backbones.tokenizer import word_tokenizer
 
 WORDS = ("a", "photo", "portrait", "of", "dog", "cat", "person")
+LENGTH = 20  # tokens of a prompt
+DDPM: dict[str, Any] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+}
 
 
 def tiny_stable_diffusion(prediction_type: str = "epsilon", seed: int = 0) -> StableDiffusion:
-    """16x16 pixels, 8x8x4 latents, about 130,000 weights drawn from `seed`."""
-    tokenizer = word_tokenizer(WORDS, max_length=20)
-    size = len(tokenizer)
+    """Stable Diffusion 1.x: 16x16 pixels, 8x8x4 latents, about 130,000 weights drawn from `seed`."""
+    with _drawn_from(seed):
+        text_encoder, unet, vae = CLIPTextModel(_clip()), _unet(attention_head_dim=4), _vae()
+    return _stable_diffusion(text_encoder, unet, vae, prediction_type, "tiny-stable-diffusion")
+
+
+def tiny_stable_diffusion_2(prediction_type: str = "epsilon", seed: int = 0) -> StableDiffusion:
+    """Stable Diffusion 2.x: exact GELU, linear projections, heads of one size."""
+    with _drawn_from(seed):
+        text_encoder = CLIPTextModel(_clip(hidden_act="gelu"))
+        unet, vae = _unet(attention_head_dim=(2, 4), use_linear_projection=True), _vae()
+    return _stable_diffusion(text_encoder, unet, vae, prediction_type, "tiny-stable-diffusion-2")
+
+
+def tiny_sdxl(seed: int = 0) -> StableDiffusionXL:
+    """Stable Diffusion XL, its encoders of two widths as in the large one."""
+    with _drawn_from(seed):
+        parts = {
+            "text_encoder": CLIPTextModel(_clip()),
+            "text_encoder_2": CLIPTextModelWithProjection(_clip(hidden_size=64, hidden_act="gelu")),
+            "unet": _unet(
+                cross_attention_dim=32 + 64,
+                attention_head_dim=(2, 4),
+                use_linear_projection=True,
+                transformer_layers_per_block=(1, 2),
+                addition_embed_type="text_time",
+                addition_time_embed_dim=8,
+                projection_class_embeddings_input_dim=32 + 6 * 8,
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            ),
+            "vae": _vae(scaling_factor=0.13025),
+        }
+    pipeline = StableDiffusionXLPipeline(
+        **parts,
+        tokenizer=word_tokenizer(WORDS, LENGTH),
+        tokenizer_2=word_tokenizer(WORDS, LENGTH),
+        scheduler=EulerDiscreteScheduler(**DDPM, timestep_spacing="leading"),
+        add_watermarker=False,
+    )
+    return StableDiffusionXL(pipeline, "tiny-sdxl")
+
+
+def tiny_sd3(with_t5: bool = True, seed: int = 0) -> StableDiffusion3:
+    """Stable Diffusion 3: two blocks of joint attention."""
+    with _drawn_from(seed):
+        parts = {
+            "text_encoder": CLIPTextModelWithProjection(_clip()),
+            "text_encoder_2": CLIPTextModelWithProjection(_clip(hidden_act="gelu")),
+            "transformer": SD3Transformer2DModel(
+                sample_size=8,
+                patch_size=1,
+                in_channels=4,
+                out_channels=4,
+                num_layers=2,
+                attention_head_dim=8,
+                num_attention_heads=4,
+                joint_attention_dim=64,
+                caption_projection_dim=32,
+                pooled_projection_dim=64,
+                pos_embed_max_size=16,
+            ),
+            "vae": _vae(
+                use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.0609, scaling_factor=1.5305
+            ),
+        }
+        letters = _letters()
+        t5 = T5EncoderModel(
+            T5Config(vocab_size=len(letters), d_model=64, d_kv=16, d_ff=64, num_layers=1, num_heads=4)
+        )
+    pipeline = StableDiffusion3Pipeline(
+        **parts,
+        tokenizer=word_tokenizer(WORDS, LENGTH),
+        tokenizer_2=word_tokenizer(WORDS, LENGTH),
+        tokenizer_3=letters if with_t5 else None,
+        text_encoder_3=t5 if with_t5 else None,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )
+    return StableDiffusion3(pipeline, "tiny-sd3" if with_t5 else "tiny-sd3-without-t5")
+
+
+FAMILIES: dict[str, Callable[[], PipelineBackbone]] = {
+    "sd1": tiny_stable_diffusion,
+    "sd2": tiny_stable_diffusion_2,
+    "sd2-v": partial(tiny_stable_diffusion_2, "v_prediction"),
+    "sdxl": tiny_sdxl,
+    "sd3": tiny_sd3,
+}
+
+
+@contextmanager
+def _drawn_from(seed: int) -> Iterator[None]:
+    """Weights that begin inside come from `seed`; the global stream goes on as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        text_encoder = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=size,
-                hidden_size=32,
-                intermediate_size=64,
-                num_hidden_layers=2,
-                num_attention_heads=4,
-                max_position_embeddings=20,
-                projection_dim=32,
-                bos_token_id=size - 2,
-                eos_token_id=size - 1,
-                pad_token_id=size - 1,
-            )
-        )
-        unet = UNet2DConditionModel(
-            sample_size=8,
-            block_out_channels=(8, 16),
-            layers_per_block=1,
-            norm_num_groups=4,
-            cross_attention_dim=32,
-            attention_head_dim=4,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        )
-        vae = AutoencoderKL(
-            latent_channels=4,
-            block_out_channels=(8, 16),
-            layers_per_block=1,
-            norm_num_groups=4,
-            sample_size=16,
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-        )
+        yield
+
+
+def _stable_diffusion(
+    text_encoder: CLIPTextModel,
+    unet: UNet2DConditionModel,
+    vae: AutoencoderKL,
+    prediction_type: str,
+    name: str,
+) -> StableDiffusion:
     scheduler = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-        prediction_type=prediction_type,
+        **DDPM, clip_sample=False, set_alpha_to_one=False, prediction_type=prediction_type
     )
     pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_encoder,
-        tokenizer=tokenizer,
+        tokenizer=word_tokenizer(WORDS, LENGTH),
         unet=unet,
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    return StableDiffusion(pipeline, f"tiny-stable-diffusion-{prediction_type}")
+    return StableDiffusion(pipeline, f"{name}-{prediction_type}")
+
+
+def _clip(**changes: Any) -> CLIPTextConfig:
+    size = len(word_tokenizer(WORDS, LENGTH))
+    settings: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": LENGTH,
+        "projection_dim": 32,
+        "bos_token_id": size - 2,
+        "eos_token_id": size - 1,
+        "pad_token_id": size - 1,
+    }
+    return CLIPTextConfig(vocab_size=size, **settings | changes)
+
+
+def _unet(**changes: Any) -> UNet2DConditionModel:
+    settings: dict[str, Any] = {
+        "sample_size": 8,
+        "block_out_channels": (8, 16),
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "cross_attention_dim": 32,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    }
+    return UNet2DConditionModel(**settings | changes)
+
+
+def _vae(**changes: Any) -> AutoencoderKL:
+    return AutoencoderKL(
+        latent_channels=4,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=4,
+        sample_size=16,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        **changes,
+    )
+
+
+def _letters() -> T5Tokenizer:
+    """A real `T5Tokenizer` that spells."""
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    return T5Tokenizer(
+        vocab=pieces + [(letter, -3.0) for letter in ascii_lowercase], extra_ids=0, model_max_length=LENGTH
+    )

@@ -30,13 +30,20 @@ class LearntRows(nn.Module):
 
 
 def pairs(backbone: Backbone) -> list[tuple[str, str]]:
-    """The names of each tokenizer and its encoder in `backbone.text`: ("tokenizer_2", "text_encoder_2")."""
+    """The names of each tokenizer that learns words and its encoder: ("tokenizer_2", "text_encoder_2").
+
+    T5 learns none and goes on spelling them, as in diffusers' scripts unless they are told otherwise.
+    """
+    from transformers import T5EncoderModel  # its import takes seconds
+
     names = (name for name in backbone.text if name.startswith("tokenizer"))
-    return [(name, name.replace("tokenizer", "text_encoder")) for name in names]
+    both = [(name, name.replace("tokenizer", "text_encoder")) for name in names]
+    return [pair for pair in both if not isinstance(backbone.text[pair[1]], T5EncoderModel)]
 
 
 def learn_word(backbone: Backbone, word: str, vectors: int, like: str) -> list[nn.Parameter]:
-    """Makes `word` one token (or `vectors` tokens) of each text encoder; returns the new rows [vectors d].
+    """Makes `word` one token (or `vectors` tokens) of each text encoder that learns words; returns its rows
+    [vectors d].
 
     They begin as the first token of the word `like`. The further tokens are called word_1, word_2, ...,
     as diffusers calls them. Changes `backbone.text` in place: give it one of its own first. Raises

@@ -70,6 +70,24 @@ def personalised_card(base_model: str, method: str, instance_prompt: str, settin
     )
 
 
+def exported_card(base_model: str) -> str:
+    """For a model written anew by `apdm export`."""
+    return "\n".join(
+        [
+            "---",
+            f"base_model: {base_model}",
+            "library_name: diffusers",
+            "pipeline_tag: text-to-image",
+            "---",
+            "",
+            f"# {base_model}",
+            "",
+            "Its weights as they were, in another form. The licence is that of the base model.",
+            "",
+        ]
+    )
+
+
 def settings_lines(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
     """One list item a setting; nested ones with dots."""
     lines: list[str] = []

@@ -3,34 +3,64 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
+from apdm.errors import InputError, one_line
+
 CONFIG_FILE = "apdm.json"
 PACKAGES = ("apdm", "torch", "diffusers", "transformers", "numpy")
 
 
 def save_model(save: Callable[[Path], None], folder: Path, card: str, config: Mapping[str, Any]) -> None:
-    """Writes what `save` writes, card and config into `folder`; a stop in between leaves no half model there.
-
-    All is written beside and then moved, the index by which diffusers knows a model last.
-    """
-    beside = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        save(beside)
-        (beside / "README.md").write_text(card)
-        write_config(config, beside)
+    """Writes what `save` writes, card and config into `folder`, the index by which diffusers knows a model
+    last; a stop or a full disk leaves no half model there. Raises `InputError`."""
+    with beside(folder) as part:
+        save(part)
+        (part / "README.md").write_text(card)
+        write_config(config, part)
         folder.mkdir(parents=True, exist_ok=True)
-        for part in sorted(beside.iterdir(), key=lambda path: path.name == "model_index.json"):
-            part.replace(folder / part.name)
+        for piece in sorted(part.iterdir(), key=lambda path: path.name == "model_index.json"):
+            piece.replace(folder / piece.name)
+
+
+def save_file(save: Callable[[Path], None], file: Path) -> None:
+    """Writes the one file that `save` writes, whole or not at all. Raises `InputError`."""
+    with beside(file) as part:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save(part)
+        part.replace(file)
+
+
+@contextmanager
+def beside(place: Path) -> Iterator[Path]:
+    """Where to write before it is moved to `place`; nothing is left of it, however it ends."""
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        _remove(part)
+        yield part
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"'{place}' could not be written ({one_line(error)})", fix="make room, or take another place"
+        ) from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        _remove(part)
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)
 
 
 def write_config(config: Mapping[str, Any], folder: Path) -> None:

@@ -36,7 +36,7 @@ class Generate:
     log (log.jsonl) beside them."""
 
     model: tyro.conf.Positional[str]
-    """Diffusers folder, hub id, or "toybox"."""
+    """Diffusers folder, .safetensors file, hub id, or "toybox"."""
     output_dir: Path
     """Where the pictures go; must be new or empty."""
     prompt: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -22,9 +23,11 @@ VERBS = {
     "datasets": "check a folder of published photos and divide it into sets",
     "bench": "make the cells of a scenario: a table of the paper, or the frozen evaluation",
     "table": "write the tables of a bench's records",
+    "export": "write a model in another form, such as one file for ComfyUI and A1111",
     "report": "write a run's page and contact sheet again",
     "toybox": "render toys, or sample captioned scenes",
 }
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # such errors name no file
 HELP = (
     "usage: apdm VERB [options]\n\n"
     "Makes a text-to-image model refuse to be personalised on a chosen subject, and measures it.\n\n"
@@ -46,9 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.write(f"apdm {arguments[0]}: {error}\n")
         sys.exit(2)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in FULL:
             raise
-        sys.stderr.write(f"apdm {arguments[0]}: '{error.filename}' cannot be used: {error.strerror}\n")
+        what = f"'{error.filename}'" if error.filename else "the disk"
+        sys.stderr.write(f"apdm {arguments[0]}: {what} cannot be used: {error.strerror}\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write(f"apdm {arguments[0]}: stopped\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -56,19 +57,26 @@ class SubjectOptions:
 
 
 def public_name(model: str) -> str:
-    """What a published model says it came from: of a local folder its last name only."""
-    folder = Path(model)
-    return folder.resolve().name if folder.is_dir() else model
+    """What a published model says it came from: of a local folder or file its last name only."""
+    place = Path(model)
+    return place.resolve().name if place.exists() else model
 
 
 ASKED = SubjectOptions(MISSING, MISSING)  # the default that asks for what has none
 
 
+_held: dict[Path, int] = {}  # folders that this process has locked
+
+
 def new_folder(path: Path) -> Path:
-    """`path`, made if missing. Raises `InputError` if something is in it."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
+    """`path`, made if missing, and this process's own until it ends. Raises `InputError` if something is in
+    it or another process has it."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"output folder '{path}' is a file", fix="give a new one")
     path.mkdir(parents=True, exist_ok=True)
+    _hold(path.resolve())
+    if any(path.iterdir()):
+        raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
     return path
 
 
@@ -86,6 +94,29 @@ def pictures_in(folder: Path) -> list[Verdict]:
             f"{folder} holds no picture", fix="give a folder that holds some, such as 'apdm generate' writes"
         )
     return usable
+
+
+def _hold(folder: Path) -> None:
+    """A lock leaves nothing behind and ends with the process, however that ends. Where the system locks no
+    folders (Windows, some network drives) it goes without."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    if folder in _held:
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise InputError(
+            f"output folder '{folder}' is being written by another process", fix="give a new one"
+        ) from error
+    except OSError:
+        os.close(handle)
+    else:
+        _held[folder] = handle
 
 
 class Job(Protocol):

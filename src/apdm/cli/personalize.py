@@ -43,7 +43,7 @@ class Personalize(Generic[A]):
     it: a diffusers folder, LoRA's factors or the learnt word."""
 
     model: tyro.conf.Positional[str]
-    """Diffusers folder, hub id, or "toybox"."""
+    """Diffusers folder, .safetensors file, hub id, or "toybox"."""
     subject: Annotated[SubjectOptions, tyro.conf.arg(name="")]
     output_dir: Path
     """Where the result goes; must be new or empty."""

@@ -42,7 +42,7 @@ class Protect(Generic[S]):
     The flags are those of the method: with --method imma --help they are IMMA's."""
 
     model: tyro.conf.Positional[str]
-    """Diffusers folder, hub id, or "toybox"."""
+    """Diffusers folder, .safetensors file, hub id, or "toybox"."""
     subject: Annotated[SubjectOptions, tyro.conf.arg(name="")]
     output_dir: Path
     """Where the protected model goes; must be new or empty."""

@@ -15,7 +15,9 @@ from apdm.personalizers.base import Attachment, back_to_now, nothing, own_text
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.seeding import generator
 
-OF_NETWORK = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")  # diffusers' script
+OF_ONE = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")  # diffusers' script
+OF_BOTH = ("add_q_proj", "to_add_out")  # its SD3 script, for attention over picture and text jointly
+OF_NETWORK = OF_ONE + OF_BOTH
 OF_TEXT = ("q_proj", "k_proj", "v_proj", "out_proj")  # the same
 BASE = ".base_layer"  # what PEFT inserts into the name of a weight that it adds to
 
@@ -24,7 +26,7 @@ BASE = ".base_layer"  # what PEFT inserts into the name of a weight that it adds
 class LoRA(DreamBooth):
     """W + (alpha / r) B A in every attention; W, the protected weight, stays as it is.
 
-    With `train_text_encoder` the text encoders' attention gets factors too.
+    With `train_text_encoder` the attention of the CLIP text encoders gets factors too.
     """
 
     learning_rate: float = 1e-4
@@ -61,7 +63,9 @@ class LoRA(DreamBooth):
 
     def _add(self, module: Any, names: tuple[str, ...], seed: int) -> list[nn.Parameter]:
         """Adds factors to the layers of `module` that end in one of `names`: A normal with deviation 1 / r,
-        drawn from `seed`, B zero."""
+        drawn from `seed`, B zero. T5 has none of ours and stays as it is, as in diffusers' script."""
+        if not any(name.endswith(names) for name, _ in module.named_modules()):
+            return []
         from peft import LoraConfig, inject_adapter_in_model  # takes a second to import
 
         inject_adapter_in_model(

@@ -1,0 +1,177 @@
+"""What families that diffusers runs as pipelines share: all but what becomes of prompts."""
+
+from __future__ import annotations
+
+import copy
+import json
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from diffusers.loaders.textual_inversion import TextualInversionLoaderMixin
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from apdm.backbones.base import Backbone, Moments, Sampling, batches
+from apdm.backbones.words import fold_words
+from apdm.errors import InputError
+from apdm.schedules import NoiseSchedule
+from apdm.types import Latents, Pixels
+from apdm.watch import Watch, silent
+
+ENCODE_BATCH = 8  # pictures at a time through the autoencoder; bounds memory
+
+
+class PipelineBackbone(Backbone):
+    """Holds a diffusers pipeline and adds nothing to its components."""
+
+    place: ClassVar[str]
+    """The network's name in the pipeline."""
+    spoken: ClassVar[tuple[str, ...]]
+    """The names of tokenizers and text encoders; those that a model does without are None in its pipeline."""
+
+    def __init__(self, pipeline: Any, name: str) -> None:
+        self.name, self.pipeline = name, pipeline
+        pipeline.set_progress_bar_config(disable=True)
+        for part in pipeline.components.values():
+            if isinstance(part, nn.Module):
+                part.requires_grad_(False).eval()
+        self.network = getattr(pipeline, self.place)
+        self.schedule = self.schedule_of(pipeline.scheduler)
+        self.factor = 2 ** (len(pipeline.vae.config["block_out_channels"]) - 1)  # pixels a latent's side
+        self.resolution = getattr(pipeline, self.place).config["sample_size"] * self.factor
+
+    @abstractmethod
+    def schedule_of(self, scheduler: Any) -> NoiseSchedule:
+        """The schedule that the model was trained with, as its sampler's settings tell."""
+
+    @property
+    def text(self) -> Mapping[str, Any]:
+        parts = {name: getattr(self.pipeline, name) for name in self.spoken}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    @text.setter
+    def text(self, parts: Mapping[str, Any]) -> None:
+        self.pipeline.register_modules(**parts)
+
+    def encode_images(self, pixels: Pixels) -> Moments:
+        shift, scale = latent_scale(self.pipeline.vae)
+        means, deviations = [], []
+        for rows in batches(len(pixels), ENCODE_BATCH):
+            posterior: Any = self.pipeline.vae.encode(pixels[rows].to(self.device)).latent_dist
+            means.append((posterior.mean - shift) * scale)
+            deviations.append(posterior.std * scale)
+        return Moments(torch.cat(means), torch.cat(deviations))
+
+    def decode_images(self, latents: Latents) -> Pixels:
+        shift, scale = latent_scale(self.pipeline.vae)
+        return self.pipeline.vae.decode(latents / scale + shift).sample.clamp(-1, 1)
+
+    @contextmanager
+    def features(self) -> Iterator[list[Tensor]]:
+        blocks: Any = getattr(self.network, "up_blocks", None)
+        if blocks is None:
+            raise InputError(f"'{self.name}' has no residual up blocks", fix="use a model with a UNet")
+        heard: list[Tensor] = []
+        hooks = [
+            block.register_forward_hook(lambda block, inputs, output: heard.append(output))
+            for block in blocks[-1].resnets
+        ]
+        try:
+            yield heard
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def tokens(self, prompts: Sequence[str], tokenizer: Any, length: int | None = None) -> Int[Tensor, "b n"]:
+        """Numbers of `prompts`, padded and cut to `length` or what the tokenizer says."""
+        output = tokenizer(
+            spelt(prompts, tokenizer),
+            padding="max_length",
+            max_length=length or tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        return output.input_ids.to(self.device)
+
+    def asked(self, prompts: Sequence[str]) -> dict[str, list[str]]:
+        """The pipeline's arguments for `prompts`."""
+        return {"prompt": list(prompts)}
+
+    @torch.no_grad()
+    def generate(
+        self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling, watch: Watch = silent
+    ) -> Pixels:
+        watch("generate", 0, len(prompts), {})
+        pieces = []
+        for rows in batches(len(prompts), sampling.sample_batch_size):
+            output: Any = self.pipeline(
+                **self.asked(prompts[rows]),
+                generator=[torch.Generator().manual_seed(seed) for seed in seeds[rows]],
+                num_inference_steps=sampling.num_inference_steps,
+                guidance_scale=sampling.guidance_scale,
+                output_type="latent",
+            )
+            pieces.append(self.decode_images(output.images).cpu())
+            watch("generate", rows.stop, len(prompts), {})
+        return torch.cat(pieces)
+
+    def copy(self) -> PipelineBackbone:
+        pipeline = copy.copy(self.pipeline)
+        own = {self.place: self.network, "scheduler": self.pipeline.scheduler}  # sampling moves the latter
+        pipeline.register_modules(**copy.deepcopy(own))
+        return type(self)(pipeline, self.name)
+
+    def save(self, folder: Path) -> None:
+        fold_words(self)
+        self.pipeline.save_pretrained(folder)
+        drop_origin(folder)
+
+    def save_adapters(self, folder: Path) -> None:
+        """Under PEFT's names, with its settings, without which a reader takes alpha for the rank."""
+        from peft import get_peft_model_state_dict  # takes a second to import
+
+        parts = {self.place: self.network, **self.text}
+        arguments: dict[str, Any] = {}
+        for name, part in parts.items():
+            if getattr(part, "peft_config", None):
+                arguments[f"{name}_lora_layers"] = get_peft_model_state_dict(part)
+                arguments[f"{name}_lora_adapter_metadata"] = part.peft_config["default"].to_dict()
+        self.pipeline.save_lora_weights(folder, **arguments)
+
+
+def latent_scale(vae: Any) -> tuple[Tensor | float, Tensor | float]:
+    """Shift and scale of z = (E(x) - shift) * scale: one number each, or one a channel [1 c 1 1].
+
+    SD 1.x and 2.x have a scale only, SD3 a shift too; newer autoencoders of SDXL tell mean and deviation.
+    """
+    scale, mean, deviation = (
+        vae.config.get(name) for name in ("scaling_factor", "latents_mean", "latents_std")
+    )
+    if mean is None or deviation is None:
+        return vae.config.get("shift_factor") or 0.0, scale
+    shift, spread = (torch.tensor(value, device=vae.device).view(1, -1, 1, 1) for value in (mean, deviation))
+    return shift, scale / spread
+
+
+def penultimate(encoder: Any, tokens: Tensor) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b p"]]:
+    """The hidden states before a CLIP text encoder's last layer, and its pooled projection."""
+    output = encoder(tokens, output_hidden_states=True)
+    return output.hidden_states[-2], output[0]
+
+
+def spelt(prompts: Sequence[str], tokenizer: Any) -> list[str]:
+    """`prompts` with every learnt word of several tokens written out, as diffusers' pipelines do."""
+    return TextualInversionLoaderMixin().maybe_convert_prompt(list(prompts), tokenizer)  # pyright: ignore[reportReturnType]
+
+
+def drop_origin(folder: Path) -> None:
+    """Removes the directory that a pipeline was loaded from, which diffusers writes into its configs:
+    what is published should not tell where its maker keeps things."""
+    for config in (folder / "model_index.json", *folder.glob("*/config.json")):
+        settings = json.loads(config.read_text())
+        if settings.pop("_name_or_path", None) is not None:
+            config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,35 @@
+"""Stable Diffusion XL (Podell et al. 2024): two text encoders, and a UNet that is told the picture's size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from apdm.backbones.base import Condition
+from apdm.backbones.pipeline import penultimate
+from apdm.backbones.stable_diffusion import StableDiffusion
+from apdm.types import Latents, Timesteps
+
+
+class StableDiffusionXL(StableDiffusion):
+    """Over diffusers' `StableDiffusionXLPipeline`: both encoders' penultimate hidden states side by side,
+    and the second one's pooled projection."""
+
+    spoken = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")
+
+    def encode_prompts(self, prompts: Sequence[str]) -> Condition:
+        pipeline = self.pipeline
+        first, _ = penultimate(pipeline.text_encoder, self.tokens(prompts, pipeline.tokenizer))
+        second, pooled = penultimate(pipeline.text_encoder_2, self.tokens(prompts, pipeline.tokenizer_2))
+        return Condition({"text": torch.cat([first, second], dim=-1), "pooled": pooled})
+
+    def predict(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
+        """Each picture's six time ids say what is true of our squares: of this size, and not cropped."""
+        height, width = (side * self.factor for side in noisy.shape[2:])
+        told = {
+            "text_embeds": condition.parts["pooled"],
+            "time_ids": noisy.new_tensor([[height, width, 0, 0, height, width]]).expand(len(noisy), -1),
+        }
+        text = condition.parts["text"]
+        return self.network(noisy, t, encoder_hidden_states=text, added_cond_kwargs=told).sample
