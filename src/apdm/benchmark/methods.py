@@ -33,7 +33,7 @@ class Methods:
     `presets`: by preset and kind, settings that fit another kind of model than the published ones.
     """
 
-    cloaks: Mapping[str, Callable[[], Any]]
+    cloaks: Mapping[str, Any]
     purifiers: Mapping[str, Callable[[], Any]]
     protectors: Mapping[str, Protector]
     personalizers: Mapping[str, Callable[[], Any]]
