@@ -26,12 +26,16 @@ class InputError(Exception):
         return partial(InputError, self.what, fix=self.fix), ()
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """Of `name`, which is no `kind` there is: offers the nearest of the `known`, or the first dozen."""
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to do about a `name` that is none of the `known`: take the nearest, or one of the first dozen."""
     names = list(known)
     near, more = get_close_matches(name, names, n=1), ", ..." if len(names) > 12 else ""
-    hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(names[:12])}{more}"
-    return InputError(f"there is no {kind} '{name}'", fix=hint)
+    return f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(names[:12])}{more}"
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """Of `name`, which is no `kind` there is."""
+    return InputError(f"there is no {kind} '{name}'", fix=nearest(name, known))
 
 
 def at_least(settings: object, **least: int) -> None:

@@ -27,7 +27,7 @@ PlanOf = Callable[..., Plan]
             "the cloak of row 'cloak, 0 clean' has an unknown 'drker': did",
         ),
         ('protector = "shifted"', 'protector = "shift"', "did you mean 'shifted'"),
-        ('personalizer = "once"', 'personalizer = "twice"', "known are once, worded, none"),
+        ('personalizer = "once"', 'personalizer = "twice"', "use one of once, worded, none"),
         (
             "clean = 0",
             "clean = 4",
@@ -36,7 +36,7 @@ PlanOf = Callable[..., Plan]
         ("clean = 0", "count = 4", "row 'cloak, 0 clean': count is 4: dog-450000 has 3 such photos"),
         ("clean = 0", "settings.cloak = { bye = 1 }", "cloak darker has an unknown 'bye': did you mean 'by'"),
         ("clean = 0", 'settings.cloak = { by = "x" }', 'by is "x": it must be a float'),
-        ("clean = 0", 'protected_for = "cat"', "known are itself, twin, dog|unknown 'cat'"),
+        ("clean = 0", 'protected_for = "cat"', "use one of itself, twin, dog|unknown 'cat'"),
         ("clean = 0", "toy.purifier = { x = 1 }", None),  # of a method that the row does not have: nothing
     ],
 )

@@ -134,7 +134,7 @@ def _set(path: str, value: object) -> Callable[[Any], None]:
     [
         (_set("subject", []), "result.json has an unknown 'subject': did you mean 'subjects'?"),
         (_set("subjects.0.similarity.reel", {}), "similarity has an unknown 'reel': did you mean 'real'?"),
-        (_set("subjects.0.kid.xyz", {}), "kid has an unknown 'xyz': known are unprotected, protected"),
+        (_set("subjects.0.kid.xyz", {}), "kid has an unknown 'xyz': use one of unprotected, protected"),
         (_set("subjects.0.brisque.photo", as_json(RATE)), "unknown 'photo': did you mean 'photos'?"),
         (_set("subjects.0.name", KeyError), "result.json.subjects[0] has no 'name'"),
         (_set("subjects.0.kid.protected.n", 8.5), "kid.protected.n is 8.5: it must be a int"),

@@ -7,13 +7,12 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
-from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NoReturn, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from apdm.errors import InputError
+from apdm.errors import InputError, nearest
 
 T = TypeVar("T")
 
@@ -68,10 +67,7 @@ def changed(settings: T, values: Mapping[str, object], where: str) -> T:
 
 def refuse_name(name: str, known: Iterable[str], where: str) -> NoReturn:
     """Raises `InputError` for a name that is none of `known`; the nearest one is offered."""
-    known = tuple(known)
-    nearest = get_close_matches(name, known, n=1)
-    fix = f"did you mean '{nearest[0]}'?" if nearest else f"known are {', '.join(known)}"
-    raise InputError(f"{where} has an unknown '{name}'", fix=fix)
+    raise InputError(f"{where} has an unknown '{name}'", fix=nearest(name, known))
 
 
 def _refuse_constant(name: str) -> NoReturn:
