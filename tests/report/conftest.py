@@ -33,11 +33,12 @@ def make_subject() -> MakeSubject:
         strength: tuple[float, float, float] = (0.83, 0.71, 0.93),
         rate: tuple[float, float, float] = (0.88, 0.78, 0.96),
         kid: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
+        class_noun: str = "dog",
     ) -> SubjectResult:
         cosines = (0.86, 0.8, 0.42, 0.35, 0.31, 0.06)
         return SubjectResult(
             name=name,
-            class_noun="dog",
+            class_noun=class_noun,
             similarity=Similarity(*(Figure(v, v - 0.02, v + 0.03, 16, "eye") for v in cosines)),
             attack_strength=Figure(*strength, 32),
             protection_rate=Figure(*rate, 32, None, Direction.HIGHER_PROTECTS),

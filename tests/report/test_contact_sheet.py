@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import math
+import re
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from apdm.benchmark.record import PICTURE_SETS, SubjectResult
-from apdm.report import write_contact_sheet
+from apdm.report import write_contact_sheet, write_report
 from apdm.report.contact_sheet import CELL, COLUMNS, GAP, LABELS, MARGIN
 
 MakeSubject = Callable[..., SubjectResult]
@@ -115,3 +118,28 @@ def test_words_have_their_letters_and_stay_on_the_sheet(
         missing = bytes(font.getmask("\ue000"))
         assert [letter for letter in words if letter != "\n" and bytes(font.getmask(letter)) == missing] == []
         assert x + max(font.getlength(line) for line in words.splitlines()) <= width
+
+
+@pytest.mark.parametrize(
+    ("noun", "toy", "asked", "plain"),
+    [
+        ("person", False, False, False),
+        ("person", False, True, True),
+        ("person", True, False, True),
+        ("dog", False, False, True),
+    ],
+)
+def test_people_are_blurred_unless_toys_or_asked_for(
+    make_run: MakeRun, make_subject: MakeSubject, noun: str, toy: bool, asked: bool, plain: bool
+) -> None:
+    folder = make_run(make_subject(class_noun=noun), count=1, toy=toy)
+    chess = np.zeros((64, 64, 3), dtype=np.uint8)
+    chess[::2, ::2], chess[1::2, 1::2] = (250, 0, 250), (0, 250, 250)
+    for picture in (folder / "pictures" / "rex").rglob("*.png"):
+        Image.fromarray(chess).save(picture)
+    sheet = np.asarray(Image.open(write_contact_sheet(folder, asked)).convert("RGB"))
+    assert (sheet == (250, 0, 250)).all(-1).any() == plain
+    page = write_report(folder, asked).read_text()
+    assert ("People are blurred here" in page) != plain
+    shown = Image.open(BytesIO(base64.b64decode(re.findall(r"base64,([^\"]+)", page)[0])))
+    assert (np.ptp(np.asarray(shown.convert("RGB")).astype(int)) > 200) == plain

@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from apdm.benchmark.record import PICTURE_SETS
 from apdm.errors import InputError
-from apdm.report.pictures import EMBEDDED_BYTES, data_uri, find_pictures, groups, numbers
+from apdm.report.pictures import EMBEDDED_BYTES, data_uri, find_pictures, groups, is_person, numbers, veil
 
 
 def noise(side: int) -> Image.Image:
@@ -72,3 +72,19 @@ def test_a_subject_without_pictures_and_a_broken_picture_are_refused(tmp_path: P
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:900])
     with pytest.raises(InputError, match=r"cut\.png cannot be read"):
         data_uri(tmp_path / "cut.png")
+
+
+@pytest.mark.parametrize(
+    ("noun", "person"), [("person", True), ("Old Woman", True), ("dog", False), ("manatee", False)]
+)
+def test_a_person_is_told_by_a_word(noun: str, person: bool) -> None:
+    assert is_person(noun) == person
+
+
+def test_a_veil_leaves_no_features() -> None:
+    """Stripes of a tenth of the side, finer than any face's outline, are gone; the mean stays."""
+    stripes = np.zeros((200, 200, 3), dtype=np.uint8)
+    stripes[(np.arange(200) // 10) % 2 == 0] = 255
+    left = np.asarray(veil(Image.fromarray(stripes)))[50:150, 50:150].astype(float)
+    assert np.ptp(left) < 10
+    assert left.mean() == pytest.approx(127.5, abs=3)

@@ -55,3 +55,22 @@ def test_lost_pictures_are_named(bench: Path, make_listing, tmp_path: Path) -> N
         picture.unlink()
     with pytest.raises(InputError, match="rox-0' has no pictures"):
         write_sheet(make_listing(*ROWS, sheet=("cloak",)), bench, tmp_path / "tables")
+
+
+@pytest.mark.parametrize(
+    ("size", "noun", "plain"), [("real", "person", False), ("real", "dog", True), ("toy", "person", True)]
+)
+def test_people_are_blurred_at_real_size(
+    bench: Path, make_listing, tmp_path: Path, size: str, noun: str, plain: bool
+) -> None:
+    halves = Image.new("RGB", (64, 64), "white")
+    halves.paste("black", (0, 0, 32, 64))
+    for picture in (bench / "works").rglob("*.png"):
+        halves.save(picture)
+    rows = tuple((label, role, {noun: cells["dog"]}, published) for label, role, cells, published in ROWS)
+    path = write_sheet(make_listing(*rows, sheet=("cloak",), size=size), bench, tmp_path / "tables")
+    assert path is not None
+    with Image.open(path) as sheet:
+        top = MARGIN + HEADING + TEXT_SIZE
+        edge = [sheet.getpixel((MARGIN + CELL // 2 + off, top + CELL // 2))[0] for off in (-4, 4)]
+    assert (edge == [0, 255]) == plain

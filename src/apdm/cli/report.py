@@ -20,9 +20,11 @@ class Report:
 
     run: tyro.conf.Positional[Path]
     """The run's folder, with result.json and pictures/."""
+    show_faces: bool = False
+    """Show people as they are; blurred if not given. Toys are always shown."""
 
 
 def main(arguments: Sequence[str]) -> None:
     wanted = read(Report, "report", arguments, EXAMPLE)
-    print(write_report(wanted.run))
-    print(write_contact_sheet(wanted.run))
+    print(write_report(wanted.run, wanted.show_faces))
+    print(write_contact_sheet(wanted.run, wanted.show_faces))

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from apdm.benchmark.record import SubjectResult, read_result
 from apdm.report.numbers import MINUS, THIN_SPACE
-from apdm.report.pictures import Column, Group, find_pictures, groups, numbers, read_picture
+from apdm.report.pictures import Column, Group, find_pictures, groups, is_person, numbers, read_picture, veil
 from apdm.report.verdict import attacks_named, verdict
 
 SHEET_FILE = "contact-sheet.png"
@@ -32,16 +32,23 @@ Pictures = Mapping[str, Mapping[str, Path]]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def write_contact_sheet(folder: Path) -> Path:
+def write_contact_sheet(folder: Path, show_people: bool = False) -> Path:
     """Writes `contact-sheet.png` into `folder` from the run kept there, one block under the other for
     the subjects.
 
-    Raises `InputError` where the record or a picture cannot be read.
+    People who are no toys are blurred unless `show_people`. Raises `InputError` where the record or a
+    picture cannot be read.
     """
     result = read_result(folder)
     attacks, note = attacks_named(result.attacks), "Toy figure. " if result.toy else ""
+    shown = result.toy or show_people
     blocks = [
-        _block(subject, note + verdict(subject, attacks).sentence, find_pictures(folder, subject.name))
+        _block(
+            subject,
+            note + verdict(subject, attacks).sentence,
+            find_pictures(folder, subject.name),
+            veiled=is_person(subject.class_noun) and not shown,
+        )
         for subject in result.subjects
     ]
     height = MARGIN + sum(block.height + MARGIN for block in blocks)
@@ -55,7 +62,7 @@ def write_contact_sheet(folder: Path) -> Path:
     return path
 
 
-def _block(subject: SubjectResult, sentence: str, pictures: Pictures) -> Image.Image:
+def _block(subject: SubjectResult, sentence: str, pictures: Pictures, veiled: bool) -> Image.Image:
     """One subject: its name, the verdict, and the groups of rows under each other."""
     shown = [group for group in groups(subject.class_noun) if numbers(pictures, group)]
     columns = min(COLUMNS, max(len(numbers(pictures, group)) for group in shown))
@@ -69,7 +76,7 @@ def _block(subject: SubjectResult, sentence: str, pictures: Pictures) -> Image.I
         below = round(LINE * (TITLE_SIZE + number * TEXT_SIZE))
         pen.text((MARGIN, below), line, fill=SOFT, font=ImageFont.load_default(TEXT_SIZE))
     for group in shown:
-        _draw_group(block, group, pictures, top)
+        _draw_group(block, group, pictures, top, veiled)
         top += _height(group, pictures)
     return block
 
@@ -87,7 +94,7 @@ def _height(group: Group, pictures: Pictures) -> int:
     return HEADING + len(_rows(group, pictures)) * (CELL + GAP)
 
 
-def _draw_group(block: Image.Image, group: Group, pictures: Pictures, top: int) -> None:
+def _draw_group(block: Image.Image, group: Group, pictures: Pictures, top: int, veiled: bool) -> None:
     pen, font = ImageDraw.Draw(block), ImageFont.load_default(TEXT_SIZE)
     pen.text((MARGIN, top + HEADING - 8), group.heading, fill=INK, font=font, anchor="ls")
     left = MARGIN + LABELS
@@ -99,7 +106,8 @@ def _draw_group(block: Image.Image, group: Group, pictures: Pictures, top: int) 
         for place, number in enumerate(band):
             path = pictures[picture_set.picture_set].get(number)
             if path:
-                paste(block, read_picture(path), left + place * (CELL + GAP), y)
+                picture = read_picture(path)
+                paste(block, veil(picture) if veiled else picture, left + place * (CELL + GAP), y)
 
 
 def lines_of(text: str, font: Font, width: int) -> list[str]:

@@ -15,7 +15,7 @@ from apdm.benchmark.record import LOG_FILE, Figure, Result, SubjectResult, read_
 from apdm.report.charts import Axis, curve_line, interval_mark, tick_labels
 from apdm.report.log import Curve, read_curves
 from apdm.report.numbers import duration, percent, significant
-from apdm.report.pictures import Column, Group, data_uri, find_pictures, groups, numbers
+from apdm.report.pictures import Column, Group, data_uri, find_pictures, groups, is_person, numbers
 from apdm.report.tables import Table, figure_tables
 from apdm.report.verdict import Finding, Verdict, attacks_named, cost, verdict
 
@@ -48,6 +48,7 @@ class Section:
     rate: Markup
     strips: tuple[Strip, ...]
     tables: tuple[Table, ...]
+    veiled: bool
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,11 @@ class Chart:
     last: str
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, show_people: bool = False) -> Path:
     """Writes `report.html` into `folder` from the run kept there (see `apdm.benchmark.record`).
 
-    Raises `InputError` where the record, a subject's pictures or the log cannot be read.
+    People who are no toys are blurred unless `show_people`. Raises `InputError` where the record, a
+    subject's pictures or the log cannot be read.
     """
     result = read_result(folder)
     page = (
@@ -72,7 +74,7 @@ def write_report(folder: Path) -> Path:
         .get_template("page.html.jinja")
         .render(
             result=result,
-            sections=[_section(folder, result, subject) for subject in result.subjects],
+            sections=[_section(folder, result, subject, show_people) for subject in result.subjects],
             charts=_charts(read_curves(folder / LOG_FILE)),
             settings=_settings(result.settings),
         )
@@ -94,7 +96,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _section(folder: Path, result: Result, subject: SubjectResult) -> Section:
+def _section(folder: Path, result: Result, subject: SubjectResult, show_people: bool) -> Section:
+    veiled = is_person(subject.class_noun) and not (result.toy or show_people)
     reached = verdict(subject, attacks_named(result.attacks))
     pictures = find_pictures(folder, subject.name)
     return Section(
@@ -102,7 +105,8 @@ def _section(folder: Path, result: Result, subject: SubjectResult) -> Section:
         verdict=reached,
         cost=cost(subject),
         rate=Markup("") if reached.finding is Finding.NO_CONCLUSION else _rate(subject.protection_rate),
-        strips=tuple(_strip(subject.name, group, pictures) for group in groups(subject.class_noun)),
+        strips=tuple(_strip(subject.name, group, pictures, veiled) for group in groups(subject.class_noun)),
+        veiled=veiled,
         tables=tuple(figure_tables(subject)),
     )
 
@@ -112,12 +116,12 @@ def _rate(rate: Figure) -> Markup:
     return tick_labels(axis, (0, 1), percent) + interval_mark(rate, axis, "protected", (0, 1))
 
 
-def _strip(name: str, group: Group, pictures: Mapping[str, Mapping[str, Path]]) -> Strip:
+def _strip(name: str, group: Group, pictures: Mapping[str, Mapping[str, Path]], veiled: bool) -> Strip:
     def cell(column: Column, number: str) -> Cell | None:
         path = pictures[column.picture_set].get(number)
         if path is None:
             return None
-        return Cell(f"{name}: {group.heading}, {column.heading}, {number}", data_uri(path))
+        return Cell(f"{name}: {group.heading}, {column.heading}, {number}", data_uri(path, veiled))
 
     return Strip(
         group, tuple(tuple(cell(column, n) for column in group.columns) for n in numbers(pictures, group))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFilter, UnidentifiedImageError
 
 from apdm.benchmark.record import PICTURE_FOLDER, PICTURE_SETS
 from apdm.errors import InputError
@@ -17,6 +17,13 @@ SMALL = 128  # pixels a side up to which a picture is kept exactly and enlarged 
 EMBEDDED_SIDE = 256  # larger pictures are shown at this size
 EMBEDDED_BYTES = 36_000  # a picture; in base64, 100 of them stay under 5 MB
 QUALITIES = (90, 80, 65, 45, 25, 10)  # JPEG's, tried in turn
+
+# Whose pictures a page shows blurred unless it is asked not to. The whole picture: a detector misses faces.
+PEOPLE = {
+    *("person", "people", "human", "face", "man", "men", "woman", "women", "boy", "girl", "lady", "guy"),
+    *("child", "kid", "baby"),
+}
+VEIL = 10  # the blur's deviation is the side over this; our choice: posture is left, features are not
 
 
 @dataclass(frozen=True)
@@ -94,9 +101,21 @@ def read_picture(path: Path) -> Image.Image:
         ) from error
 
 
-def data_uri(path: Path) -> str:
+def is_person(class_noun: str) -> bool:
+    """Whether a word of the noun says so: "person", "old woman"."""
+    return not PEOPLE.isdisjoint(class_noun.lower().split())
+
+
+def veil(image: Image.Image) -> Image.Image:
+    """The picture so blurred that nobody is to be recognised."""
+    return image.filter(ImageFilter.GaussianBlur(max(image.size) / VEIL))
+
+
+def data_uri(path: Path, veiled: bool = False) -> str:
     """The picture as text for a page; its pixels only, without whatever else the file carries."""
     image = read_picture(path)
+    if veiled:
+        image = veil(image)
     if max(image.size) <= SMALL:
         encoded = _encoded(image, "PNG", optimize=True)
         if len(encoded) <= EMBEDDED_BYTES:
