@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from apdm.benchmark.plan import Plan, costs
+from apdm.benchmark.plan import Plan, costs, judge_weights
 from apdm.benchmark.runner import Runner
 from apdm.benchmark.works import Works
 from apdm.errors import InputError
@@ -53,6 +53,10 @@ def test_other_mistakes_are_named(plan_of: PlanOf) -> None:
         plan_of(sizes=(('preset = "toybox"', 'preset = "toybo"'),))
     with pytest.raises(InputError, match="has no twin: name two subjects"):
         plan_of(("clean = 0", 'protected_for = "twin"'), sizes=(("[0, 1]", "[0]"),))
+    with pytest.raises(InputError, match="there is no judge 'toybox-identty'"):
+        plan_of(sizes=(('judge = "', 'judge = "toybox-identty" # "'),))
+    with pytest.raises(InputError, match=r"images_per_prompt\.evaluation is 0: give 1 or more"):
+        plan_of(sizes=(("evaluation = 1, d", "evaluation = 0, d"),))
     with pytest.raises(InputError, match="a folder of photos: say where it lies"):
         plan_of(size="real")
 
@@ -164,3 +168,18 @@ def test_an_attack_that_adds_a_word_is_asked_for_it(plan_of: PlanOf) -> None:
     plan = plan_of(('personalizer = "once"', 'personalizer = "worded"'))
     identifiers = {cell.personalizer.name: cell.identifier for cell in plan.cells() if cell.personalizer}
     assert identifiers == {"worded": "<new1>", "once": "sks"}
+
+
+def test_a_models_digest_holds_all_that_a_result_depends_on(tmp_path: Path) -> None:
+    """A file's bytes, not its place; of a folder also the scheduler's settings."""
+    one, same = tmp_path / "one.safetensors", tmp_path / "same.safetensors"
+    one.write_bytes(b"weights")
+    same.write_bytes(b"weights")
+    assert judge_weights(str(one)) == judge_weights(str(same)) != judge_weights("some/vit")
+    folder = tmp_path / "model"
+    (folder / "scheduler").mkdir(parents=True)
+    digests = set()
+    for settings in ("epsilon", "v_prediction"):
+        (folder / "scheduler" / "scheduler_config.json").write_text(settings)
+        digests.add(judge_weights(str(folder)))
+    assert len(digests) == 2

@@ -127,3 +127,45 @@ def test_a_damaged_record_is_named(tmp_path: Path, two_subjects) -> None:
     (tmp_path / "records" / "rex-1.json").write_text("{")
     with pytest.raises(InputError, match=r"rex-1\.json is not JSON .*: delete it"):
         tabulate(two_subjects, tmp_path)
+
+
+def test_a_cell_that_stands_for_every_seed_counts_once(tmp_path: Path, make_outcome, make_listing) -> None:
+    """Without an attack its seed is in no digest."""
+    make_outcome("none-0", [0.2, 0.4], folder=tmp_path)
+    twice = tabulate(make_listing(("none", "placebo", {"dog": (("none-0", "none-0"),)}, {})), tmp_path)
+    once = tabulate(make_listing(("none", "placebo", {"dog": (("none-0",),)}, {})), tmp_path)
+    assert twice.lines == once.lines
+    assert twice.lines[0].entries[0].n == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "similarity", "brisque"),
+    [({"size": "real"}, True, True), ({}, True, False), ({"controls": True, "size": "real"}, False, False)],
+)
+def test_marks_stand_only_where_like_is_compared(
+    tmp_path: Path, make_outcome, two_subjects, changes, similarity: bool, brisque: bool
+) -> None:
+    """Not between rows that are attacked differently, and not by BRISQUE on toys."""
+    make_outcome("ada-0", [1.0], [3.0], control=[0.5], folder=tmp_path)
+    table = tabulate(replace(two_subjects, **changes), tmp_path)
+    marked = {
+        metric: any(
+            entry.mark
+            for line in table.lines
+            for column, entry in zip(table.columns, line.entries, strict=True)
+            if column.metric == metric
+        )
+        for metric in ("similarity", "brisque")
+    }
+    assert marked == {"similarity": similarity, "brisque": brisque}
+
+
+def test_the_notes_say_on_what_figures_rest(tmp_path: Path, two_subjects) -> None:
+    told = " ".join(tabulate(two_subjects, tmp_path).notes)
+    assert "dog: 3 subjects, 2 attack seeds, 1 or 2 or 3 pictures each" in told
+    assert "to held-out photos." in told
+    assert "2 of 5 pictures are flat and have no BRISQUE" in told
+    same = " ".join(tabulate(replace(two_subjects, same_images=True), tmp_path).notes)
+    assert "to the photos trained on, as in the paper." in same
+    bare = replace(two_subjects, rows=tuple(replace(row, published={}) for row in two_subjects.rows))
+    assert "Published" not in " ".join(tabulate(bare, tmp_path).notes)

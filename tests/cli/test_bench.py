@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +174,61 @@ def test_what_was_wrong_is_said_once_after_all_else_is_made(
 def test_attack_settings_reach_the_cells(scenario: Path, tmp_path: Path, shares: list[Any]) -> None:
     main(["bench", str(scenario), "--output_dir", str(tmp_path / "run")])
     assert shares[0].cells[0].personalizer.settings == DreamBooth(max_train_steps=1)
+
+
+def test_what_other_code_made_is_refused_before_anything_is_added(
+    scenario: Path,
+    tmp_path: Path,
+    shares,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "run"
+    main(["bench", str(scenario), "--output_dir", str(folder)])
+    monkeypatch.setattr(bench, "code", lambda: ("b" * 40, False))
+    before = sorted(folder.rglob("*"))
+    for more in ((), ("--dry_run",)):
+        line = refused(capsys, "bench", scenario, "--output_dir", folder, *more)
+        assert "holds results of" in line
+        assert "give a new folder for this code" in line
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_table_of_that_name_but_another_model_is_not_replaced(
+    scenario: Path, tmp_path: Path, shares, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    main(["bench", str(scenario), "--output_dir", str(folder)])
+    (tmp_path / "sizes.toml").write_text(SIZES.replace("dog = [0]", "dog = [1]"))
+    assert "of another model or other subjects" in refused(capsys, "bench", scenario, "--output_dir", folder)
+    (tmp_path / "sizes.toml").write_text(SIZES.replace("dog = [0]", "dog = [0, 1]"))
+    main(["bench", str(scenario), "--output_dir", str(folder)])  # more of the same is no other
+
+
+def test_a_table_without_a_finished_cell_stops_no_other(
+    scenario: Path, tmp_path: Path, shares, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    main(["bench", str(scenario), "--output_dir", str(folder)])
+    listing = (folder / "tables" / "small-toy.json").read_text()
+    begun = re.sub(r'"[0-9a-f]{20}"', lambda found: f'"{found[0][-2:0:-1]}"', listing)
+    (folder / "tables" / "another-toy.json").write_text(begun.replace('"small"', '"another"'))
+    capsys.readouterr()
+    main(["table", str(folder)])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "another at size toy: no cell is finished"
+    assert said[1].endswith("small-toy.md")
+    for record in (folder / "records").iterdir():
+        record.unlink()
+    assert "is finished: run apdm bench" in refused(capsys, "table", folder)
+
+
+def test_some_classes_alone_can_be_asked_for(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sizes.toml").write_text(SIZES.replace("dog = [0]", "dog = [0], cat = [0]"))
+    main(["bench", str(scenario), "--dry_run", "--class_nouns", "cat"])
+    listed = capsys.readouterr().out
+    assert "cat-450000" in listed
+    assert "dog-450000" not in listed
+    assert "did you mean 'cat'" in refused(capsys, "bench", scenario, "--dry_run", "--class_nouns", "cart")

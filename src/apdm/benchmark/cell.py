@@ -167,20 +167,21 @@ class Cell:
     @property
     def toys(self) -> tuple[Work, ...]:
         """The subjects' photos, where they are rendered."""
-        return tuple(subject_work(who) for who in (self.subject, self.protected_for))
+        needed = (self.subject, self.protected_for) if self.protector else (self.subject,)
+        return tuple(subject_work(who) for who in needed)
 
     @property
     def works(self) -> tuple[Work, ...]:
         """All that it needs, each once, what others need first."""
         asked: list[Work | None] = [*self.toys, self.own_photos]
-        if self.cloaked:
+        if self.cloaked and self.personalizer:
             asked += [self.drawn(None, class_prompt(self.subject.class_noun)), self.cloaked]
         if self.protected:
             asked += [self.drawn(None, class_prompt(self.protected_for.class_noun)), self.protected]
         for cell in (self.control, self):
             if cell.personalizer:
-                asked.append(cell.drawn(cell.protected, cell.class_prompt))
-            asked += [cell.purified, cell.attack]
+                asked += [cell.drawn(cell.protected, cell.class_prompt), cell.purified]
+            asked.append(cell.attack)
         return tuple({work.digest: work for work in asked if work}.values())
 
 

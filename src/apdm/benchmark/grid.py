@@ -129,8 +129,10 @@ class Size:
                 raise InputError(f"{name} are {list(values)}", fix="give one or more, each once")
         for noun in self.columns:
             one_of(noun, self.subjects, "columns")
-        for prompts in self.images_per_prompt:
+        for prompts, count in self.images_per_prompt.items():
             one_of(prompts, PROMPT_LISTS, "images_per_prompt")
+            if count < 1:
+                raise InputError(f"images_per_prompt.{prompts} is {count}", fix="give 1 or more")
 
     @property
     def attacked(self) -> tuple[str, ...]:

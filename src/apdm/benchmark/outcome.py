@@ -101,6 +101,8 @@ class Listing:
     controls: bool
     sheet: tuple[str, ...]
     rows: tuple[ListedRow, ...]
+    same_images: bool = False
+    """Whether similarity is to the photos that were trained on, the papers' protocol."""
 
 
 def record_path(folder: Path, digest: str) -> Path:

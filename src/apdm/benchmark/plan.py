@@ -15,13 +15,14 @@ from apdm.benchmark.grid import ITSELF, KINDS, TWIN, Grid, Row, Size, one_of
 from apdm.benchmark.methods import NONE, Chosen, Methods
 from apdm.benchmark.outcome import ListedRow, Listing, record_path
 from apdm.benchmark.reading import changed
-from apdm.benchmark.subjects import Source, source
+from apdm.benchmark.subjects import Photos, Source, source
 from apdm.benchmark.works import Work, Works, digest
 from apdm.errors import InputError
-from apdm.metrics.judges import TOYBOX
+from apdm.metrics.judges import TOYBOX, check_name
 from apdm.prompts import EVALUATION_TEMPLATES, LIVE_TEMPLATES, OBJECT_TEMPLATES
 from apdm.subject import SetName
 
+WEIGHED = (".safetensors", ".json", ".txt")  # weights, settings, vocabularies
 LIVE = ("dog", "cat", "person")  # whose diverse prompts are DreamBooth's for live subjects
 Rows = Mapping[str, Mapping[str, list[list[Cell]]]]  # label -> class noun -> [subject][seed]
 
@@ -33,6 +34,7 @@ class Plan:
     grid: Grid
     size: str
     rows: Rows
+    same_images: bool = False
 
     def cells(self) -> list[Cell]:
         """Each once, row by row, neighbours being of different subjects: who works beside another then
@@ -68,17 +70,20 @@ class Plan:
             controls=grid.controls,
             sheet=grid.sheet,
             rows=rows,
+            same_images=self.same_images,
         )
 
 
 def planned(grid: Grid, name: str, size: Size, methods: Methods, data: Path | None) -> Plan:
     """The cells of `grid` at the size called `name`. Photos below `data` are looked at; nothing is loaded.
     Raises `InputError` for a method, subject or setting that is not known, and a clean count above N."""
+    check_name(size.judge)
     weights = model_weights(size.model), judge_weights(size.judge)
     subjects = {
         noun: [source(noun, which, size.views, data, size.same_images) for which in several]
         for noun, several in size.subjects.items()
     }
+    every = [who for several in subjects.values() for who in several]
     rows: dict[str, dict[str, list[list[Cell]]]] = {}
     for row in grid.row:
         make = partial(_cell, row, name, size, methods, *weights, subjects)
@@ -86,7 +91,7 @@ def planned(grid: Grid, name: str, size: Size, methods: Methods, data: Path | No
             noun: [[make(who, seed) for seed in size.seeds] for who in subjects[noun]]
             for noun in size.attacked
         }
-    return Plan(grid, name, rows)
+    return Plan(grid, name, rows, size.same_images and any(isinstance(it, Photos) for it in every))
 
 
 def _cell(
@@ -102,6 +107,11 @@ def _cell(
 ) -> Cell:
     chosen = {kind: _chosen(kind, row, size_name, size, methods) for kind in KINDS}
     photos: SetName = row.photos  # pyright: ignore[reportAssignmentType]  (checked by Row)
+    if photos != "protect" and size.same_images and isinstance(who, Photos):
+        raise InputError(
+            f"row '{row.label}' has photos = '{photos}', and at this size all sets hold the same photos",
+            fix=f"set same_images = false under [{size_name}]",
+        )
     there = who.count(photos)
     count = there if row.count is None else row.count
     if not 1 <= count <= there:
@@ -176,9 +186,14 @@ def judge_weights(judge: str) -> str:
 
 
 def _weights(place: str) -> str:
-    """A digest of a folder's files, a hub id itself."""
-    files = sorted(Path(place).rglob("*.safetensors")) if Path(place).is_dir() else []
-    return digest(*(sha256(path) for path in files)) if files else place
+    """A digest of a file, or of a folder's files that a result can depend on; a hub id itself."""
+    path = Path(place)
+    if path.is_file():
+        return digest(sha256(path))
+    if not path.is_dir():
+        return place
+    files = sorted(it for it in path.rglob("*") if it.suffix in WEIGHED)
+    return digest(*((it.relative_to(path).as_posix(), sha256(it)) for it in files))
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Photos:
         return len(self.subject.paths(photos))
 
     def write(self, folder: Path) -> None:
-        """Nothing: a person's photos are not copied."""
+        """Nothing: they are read where they are."""
 
     def read(self, folder: Path) -> Subject:
         return self.subject

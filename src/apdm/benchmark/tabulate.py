@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from apdm.benchmark.outcome import ListedRow, Listing, Outcome, read_outcome
+from apdm.benchmark.outcome import ListedRow, Listing, Outcome, Provenance, read_outcome, record_path
 from apdm.benchmark.table import ALL, CONTROLS, PUBLISHED, Column, Entry, Line, Table, marked
 from apdm.errors import InputError
 from apdm.metrics.statistics import hierarchical_bootstrap
@@ -41,9 +42,13 @@ def tabulate(listing: Listing, folder: Path) -> Table:
         listing.size,
         listing.title,
         columns,
-        marked(columns, lines),
+        tuple(lines) if listing.controls else marked([_ranked(column, listing) for column in columns], lines),
         notes(listing, found, len(wanted) - len(found)),
     )
+
+
+def any_finished(listing: Listing, folder: Path) -> bool:
+    return any(record_path(folder, digest).exists() for row in listing.rows for digest in digests_of(row))
 
 
 def digests_of(row: ListedRow) -> list[str]:
@@ -53,7 +58,7 @@ def digests_of(row: ListedRow) -> list[str]:
 def refuse_mixtures(outcomes: Sequence[Outcome]) -> None:
     """Raises `InputError` unless one code and one version of the evaluation made them all."""
     versions = sorted({it.evaluation for it in outcomes})
-    codes = sorted({_code(it.commit, it.dirty) for outcome in outcomes for it in outcome.provenance})
+    codes = sorted({code_of(it) for outcome in outcomes for it in outcome.provenance})
     fix = "run the scenario again in a new folder"
     if len(versions) > 1:
         raise InputError(f"the records are of evaluations {', '.join(map(str, versions))}", fix=fix)
@@ -94,7 +99,9 @@ def entry(row: ListedRow, column: Column, found: Mapping[str, Outcome]) -> Entry
     runs: Runs = []
     for digests in subjects:
         seeds = [
-            values for digest in digests if digest in found and len(values := _values(found[digest], column))
+            values
+            for digest in dict.fromkeys(digests)  # without an attack all seeds are one and the same cell
+            if digest in found and len(values := _values(found[digest], column))
         ]
         if seeds:
             runs.append(seeds)
@@ -109,19 +116,60 @@ def notes(listing: Listing, found: Mapping[str, Outcome], missing: int) -> tuple
     outcomes = list(found.values())
     by = [it for outcome in outcomes for it in outcome.provenance]
     models = sorted({str(it.cell["model"]) for it in outcomes})
-    subjects = {str(it.cell["subject"]) for it in outcomes}
-    seeds = {str(it.cell["seed"]) for it in outcomes}
     told = [
-        f"Model {', '.join(models)}; {judges_of(found)}: mean cosine of its features to held-out photos. "
-        f"Means over {len(subjects)} subjects and {len(seeds)} attack seeds with 95 % bootstrap intervals "
-        "over subjects, seeds and pictures; nothing is selected.",
+        f"Model {', '.join(models)}; {judges_of(found)}: mean cosine of its features to "
+        f"{'the photos trained on, as in the paper' if listing.same_images else 'held-out photos'}.",
+        f"{'; '.join(_counted(noun, listing, found) for noun in _attacked(listing))}. Means over them with "
+        "95 % bootstrap intervals over subjects, attack seeds and pictures; nothing is selected. A level "
+        "with one member adds nothing to an interval; with two or three it is narrower than it should be.",
+        *_flat(outcomes),
         "A control is the same attack with clean photos on the unprotected model.",
-        f"Published: the paper's figures on {listing.published_on}, similarity by DINO: another model and "
-        "other subjects, so only orders and distances compare.",
+        *_published(listing),
         f"{len(outcomes)} cells, {missing} more not finished; evaluation {outcomes[0].evaluation}, "
-        f"{_code(by[0].commit, by[0].dirty)}; made on {'; '.join(sorted({it.device for it in by}))}.",
+        f"{code_of(by[0])}; made on {'; '.join(sorted({it.device for it in by}))}.",
     ]
     return (*told, listing.note) if listing.note else tuple(told)
+
+
+def _attacked(listing: Listing) -> list[str]:
+    return list(dict.fromkeys(noun for row in listing.rows for noun in row.cells))
+
+
+def _counted(noun: str, listing: Listing, found: Mapping[str, Outcome]) -> str:
+    """Such as "dog: 2 subjects, 2 attack seeds, 16 pictures each"."""
+    runs = [runs for row in listing.rows for runs in row.cells.get(noun, ())]
+    done = [found[digest] for several in runs for digest in several if digest in found]
+    subjects = {str(it.cell["subject"]) for it in done}
+    seeds = {str(it.cell["seed"]) for it in done}
+    pictures = sorted({len(it.measured["similarity"].values) for it in done})
+    counted = (_many(len(subjects), "subject"), _many(len(seeds), "attack seed"))
+    return f"{noun}: {', '.join(counted)}, {' or '.join(map(str, pictures))} pictures each"
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
+def _flat(outcomes: Sequence[Outcome]) -> list[str]:
+    """Says how many pictures have no BRISQUE, if any."""
+    every = [value for it in outcomes for value in it.measured["brisque"].values]
+    flat = every.count(None)
+    return [f"{flat} of {len(every)} pictures are flat and have no BRISQUE."] if flat else []
+
+
+def _published(listing: Listing) -> list[str]:
+    if not any(row.published for row in listing.rows):
+        return []
+    return [
+        f"Published: the paper's figures on {listing.published_on}, similarity by DINO: another model and "
+        "other subjects, so only orders and distances compare."
+    ]
+
+
+def _ranked(column: Column, listing: Listing) -> Column:
+    """The column, as if published where no mark is given: BRISQUE says nothing of the Toybox's 64 pixels."""
+    toy = column.metric == "brisque" and listing.size == "toy"
+    return replace(column, kind=PUBLISHED) if toy else column
 
 
 def _values(outcome: Outcome, column: Column) -> np.ndarray:
@@ -129,5 +177,10 @@ def _values(outcome: Outcome, column: Column) -> np.ndarray:
     return np.array([value for value in measured[column.metric].values if value is not None])
 
 
-def _code(commit: str, dirty: bool) -> str:
+def code_of(provenance: Provenance) -> str:
+    return said_of(provenance.commit, provenance.dirty)
+
+
+def said_of(commit: str, dirty: bool) -> str:
+    """How a message names code."""
     return f"{commit[:12]}{' with uncommitted changes' if dirty else ''}"

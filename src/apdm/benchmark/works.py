@@ -118,6 +118,9 @@ class Works:
                 beside / MADE,
             )
             beside.replace(place)
+        except torch.OutOfMemoryError as error:
+            self._failed[work.digest] = InputError(f"{work.title}: out of memory", fix="lower its batch")
+            raise self._failed[work.digest] from error
         except InputError as error:
             self._failed[work.digest] = error
             raise

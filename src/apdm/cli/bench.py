@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import tyro
 
 from apdm.benchmark.cell import Cell
-from apdm.benchmark.grid import is_grid, read_grid, read_size
+from apdm.benchmark.grid import Size, is_grid, one_of, read_grid, read_size
 from apdm.benchmark.methods import METHODS
-from apdm.benchmark.outcome import LISTINGS, write
+from apdm.benchmark.outcome import LISTINGS, Listing, read_listings, write
 from apdm.benchmark.plan import Plan, costs, planned
+from apdm.benchmark.provenance import code
 from apdm.benchmark.record import LOG_FILE
 from apdm.benchmark.runner import Runner, Tools
+from apdm.benchmark.tabulate import code_of, digests_of, said_of
 from apdm.benchmark.works import Works
 from apdm.cli import frozen
 from apdm.cli.arguments import read
@@ -47,6 +49,8 @@ class Bench:
     """cpu, cuda (all that are visible), cuda:1, mps."""
     workers: int | None = None
     """Processes on this machine [one for each visible GPU, one on a CPU]."""
+    class_nouns: tuple[str, ...] = ()
+    """Only these of the scenario's columns; all if none."""
     dry_run: bool = False
     """List the cells, which are there, and what the others will cost; make nothing."""
 
@@ -71,16 +75,50 @@ def main(arguments: Sequence[str]) -> None:
         print(frozen.run(wanted.scenario, wanted.output_dir, wanted.workers or 1))
         return
     grid = read_grid(wanted.scenario)
-    size = read_size(wanted.scenario, grid, wanted.size, wanted.model)
+    size = only(read_size(wanted.scenario, grid, wanted.size, wanted.model), wanted.class_nouns)
     plan = planned(grid, wanted.size, size, METHODS, wanted.data)
+    refuse_other_code(plan, wanted.output_dir)
     if wanted.dry_run:
         works = Works(wanted.output_dir, torch.device("cpu"))
         print("\n".join(listed(plan, works, size.seconds)))
         return
     on = devices(wanted.device, wanted.workers)
-    write(plan.listing(), wanted.output_dir / LISTINGS / f"{grid.name}-{wanted.size}.json")
+    keep_listing(plan.listing(), wanted.output_dir)
     make(plan, wanted.output_dir, on)
     print(f"apdm table {wanted.output_dir}")
+
+
+def only(size: Size, class_nouns: tuple[str, ...]) -> Size:
+    """`size` with the columns, and of its subjects those, of `class_nouns`."""
+    for noun in class_nouns:
+        one_of(noun, size.subjects, "--class_nouns")
+    if not class_nouns:
+        return size
+    subjects = {noun: it for noun, it in size.subjects.items() if noun in class_nouns}
+    return replace(size, columns=class_nouns, subjects=subjects)
+
+
+def refuse_other_code(plan: Plan, folder: Path) -> None:
+    """Raises `InputError` where what is there was made by other code: a table would refuse the mixture, and
+    better now than after hours."""
+    works = Works(folder, torch.device("cpu"))
+    every = {work.digest: work for cell in plan.cells() for work in cell.works}.values()
+    made = {code_of(works.made(work).provenance) for work in every if works.there(work)}
+    if made - {said_of(*code())}:
+        what = f"'{folder}' holds results of {', '.join(sorted(made))}"
+        raise InputError(what, fix="give a new folder for this code")
+
+
+def keep_listing(listing: Listing, folder: Path) -> None:
+    """Raises `InputError` where another model or other subjects have the table of this name already."""
+    path = folder / LISTINGS / f"{listing.name}-{listing.size}.json"
+    if path.exists():
+        there = next(it for it in read_listings(folder) if (it.name, it.size) == (listing.name, listing.size))
+        before, now = ({d for row in it.rows for d in digests_of(row)} for it in (there, listing))
+        if before.isdisjoint(now):
+            what = f"'{folder}' holds '{listing.name}' of another model or other subjects"
+            raise InputError(what, fix="give a new folder")
+    write(listing, path)
 
 
 def make(plan: Plan, folder: Path, on: Sequence[str]) -> None:

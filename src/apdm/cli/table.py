@@ -9,8 +9,9 @@ from pathlib import Path
 import tyro
 
 from apdm.benchmark.outcome import read_listings
-from apdm.benchmark.tabulate import tabulate
+from apdm.benchmark.tabulate import any_finished, tabulate
 from apdm.cli.arguments import read
+from apdm.errors import InputError
 from apdm.report.paper_table import write_table
 from apdm.report.table_sheet import write_sheet
 
@@ -31,7 +32,14 @@ class Table:
 def main(arguments: Sequence[str]) -> None:
     wanted = read(Table, "table", arguments, EXAMPLE)
     folder = wanted.output_dir or wanted.records / "tables"
-    for listing in read_listings(wanted.records):
+    listings = read_listings(wanted.records)
+    begun = [it for it in listings if any_finished(it, wanted.records)]
+    if not begun:
+        raise InputError(f"no cell in '{wanted.records}' is finished", fix="run apdm bench")
+    for listing in listings:
+        if listing not in begun:
+            print(f"{listing.name} at size {listing.size}: no cell is finished")
+            continue
         for path in write_table(tabulate(listing, wanted.records), folder):
             print(path)
         if sheet := write_sheet(listing, wanted.records, folder):

@@ -27,11 +27,17 @@ def judge(name: str) -> FeatureExtractor:
         from apdm.metrics.inception import PUBLISHED, InceptionExtractor
 
         return InceptionExtractor(PUBLISHED if name == INCEPTION else name)
-    if not Path(name).is_dir() and name.count("/") != 1:
+    check_name(name)
+    from apdm.metrics.dino import DinoExtractor
+
+    return DinoExtractor(name)
+
+
+def check_name(name: str) -> None:
+    """Raises `InputError` for what no judge can be called; loads nothing."""
+    known = name in (TOYBOX, EFFICIENTNET, INCEPTION) or name.endswith(".pth")
+    if not known and not Path(name).is_dir() and name.count("/") != 1:
         raise InputError(
             f"there is no judge '{name}'",
             fix=f"use {TOYBOX}, {EFFICIENTNET}, {INCEPTION}, a ViT's folder or its hub id",
         )
-    from apdm.metrics.dino import DinoExtractor
-
-    return DinoExtractor(name)

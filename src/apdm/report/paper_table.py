@@ -12,7 +12,10 @@ from apdm.report.numbers import MINUS, decimal
 
 PLACES = {"similarity": 3, "brisque": 1}
 ARROWS = {"higher": "↑", "lower": "↓"}
-LEGEND = "Best defence bold, second best underlined; ↑ higher is better, ↓ lower is."
+LEGEND = (
+    "Best defence bold, second best underlined, by the value alone: where intervals overlap, neither is "
+    "shown to be better. ↑ higher is better, ↓ lower is."
+)
 TEX = {
     "\\": r"\textbackslash{}",
     **{c: f"\\{c}" for c in "&%$#_{}"},
