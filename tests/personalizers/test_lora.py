@@ -22,7 +22,7 @@ ATTACK = LoRA(learning_rate=1e-2, max_train_steps=3, rank=2, lora_alpha=6.0)
 def test_the_defaults_are_diffusers_recipe() -> None:
     attack = LoRA()
     assert (attack.learning_rate, attack.max_train_steps, attack.train_batch_size) == (1e-4, 500, 1)
-    assert (attack.rank, attack.lora_alpha) == (4, 4.0)
+    assert (attack.rank, attack.lora_alpha) == (4, None)
 
 
 def test_every_attention_projection_is_base_plus_alpha_over_r_times_b_a() -> None:
@@ -89,3 +89,22 @@ def test_attention_over_picture_and_text_gets_factors_on_both_sides() -> None:
         *("to_q", "to_k", "to_v", "to_out.0"),
         *("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"),
     }
+
+
+@pytest.mark.parametrize("rank", [2, 8])
+def test_alpha_is_the_rank_unless_given(rank: int) -> None:
+    model = tiny_stable_diffusion()
+    LoRA(rank=rank).attach(model)
+    scales = {module.scaling["default"] for module in model.network.modules() if hasattr(module, "lora_A")}
+    assert scales == {1.0}
+
+
+def test_attaching_draws_from_no_common_stream_and_no_two_parts_alike() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    model = FAMILIES["sd3"]()
+    torch.manual_seed(3)
+    factors = LoRA(train_text_encoder=True).attach(model).trainable[::2]
+    assert torch.equal(torch.rand(1), expected)
+    of_text = [f for f in factors if f.shape == factors[-1].shape]
+    assert len({f.sum().item() for f in of_text}) == len(of_text)

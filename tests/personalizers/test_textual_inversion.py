@@ -13,7 +13,8 @@ from torch.testing import assert_close
 
 from apdm.backbones.base import Sampling
 from apdm.errors import InputError
-from apdm.personalizers.base import Material, personalize
+from apdm.personalizers.base import Material, course, personalize
+from apdm.personalizers.dreambooth import DreamBooth
 from apdm.personalizers.textual_inversion import TextualInversion
 from apdm.seeding import generator
 
@@ -54,10 +55,17 @@ def test_the_prompt_holds_every_row(attacked) -> None:
     assert tokens == ["a</w>", "photo</w>", "of</w>", "<new1>", "<new1>_1", "dog</w>"]
 
 
-def test_a_word_that_is_known_is_refused(tiny) -> None:
-    attack = TextualInversion(placeholder_token="s")
-    with pytest.raises(InputError, match="knows the word 's' already: take another"):
-        attack.attach(tiny.copy())
+@pytest.mark.parametrize("word", ["s", "dog"])
+def test_a_word_that_is_known_is_refused(tiny, word: str) -> None:
+    """As a part of others, or as a whole, which CLIP writes "dog</w>"."""
+    with pytest.raises(InputError, match=f"knows the word '{word}' already: take another"):
+        TextualInversion(placeholder_token=word).attach(tiny.copy())
+
+
+def test_a_prompt_without_the_word_is_refused(tiny) -> None:
+    images = tiny.encode(torch.zeros(1, 3, 16, 16), "a photo of sks dog")
+    with pytest.raises(InputError, match="'a photo of sks dog' lacks the new word '<new1>'"):
+        personalize(tiny, ATTACK, Material(images, None), 0)
 
 
 def test_plain_diffusers_loads_it(tiny, attacked, tmp_path: Path) -> None:
@@ -77,3 +85,28 @@ def test_plain_diffusers_loads_it(tiny, attacked, tmp_path: Path) -> None:
     ).images
     ours = attacked.generate([PROMPT], [5], Sampling(num_inference_steps=3, guidance_scale=3.0))
     assert_close(loaded, (ours + 1) / 2, rtol=0, atol=1e-4)
+
+
+def test_saving_and_copying_on_the_way_change_nothing(tiny, tmp_path: Path) -> None:
+    pixels = torch.rand(2, 3, 16, 16, generator=generator(1)) * 2 - 1
+    material = Material(tiny.encode(pixels, PROMPT), None)
+    rows = []
+    for meddled in (False, True):
+        for model in course(tiny, ATTACK, material, 0, [2, 4]):
+            if meddled:
+                model.save(tmp_path / "model")
+                model.copy().save(tmp_path / "copy")
+            last = model.pipeline.text_encoder.get_input_embeddings().rows
+        rows.append(last)
+    assert torch.equal(*rows)
+
+
+def test_class_images_have_no_say(tiny) -> None:
+    assert not TextualInversion.uses_class_images
+    assert DreamBooth.uses_class_images
+    model = tiny.copy()
+    ATTACK.attach(model)
+    pixels = torch.rand(2, 3, 16, 16, generator=generator(1)) * 2 - 1
+    images, prior = model.encode(pixels, PROMPT), model.encode(pixels, "a photo of dog")
+    one, other = (ATTACK.loss(model, Material(images, it), generator(0)) for it in (None, prior))
+    assert torch.equal(one, other)

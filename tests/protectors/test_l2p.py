@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from apdm.backbones.base import Backbone, Condition, EncodedImages, Moments
 from apdm.personalizers.base import Attachment, Material
+from apdm.personalizers.lora import LoRA
 from apdm.protectors.l2p import LookAhead
 from apdm.seeding import derive
 
@@ -145,3 +146,13 @@ def test_gradients_are_read_where_the_personalizer_says(protected, quadratic_att
     LookAhead(protected, Adding(), 1).gather(NOTHING, loss, 0)
     assert added.item() == pytest.approx(-0.3)  # the first AdamW step is the learning rate long
     assert gradient_of(protected).item() == pytest.approx(2 * (5.0 - 0.3 + 2))
+
+
+def test_a_simulated_attack_does_not_begin_as_the_real_one(tiny) -> None:
+    """LoRA's factors begin at random; a protector must not know which the attacker will draw."""
+    attack = LoRA()
+    simulated = LookAhead(tiny.copy(), attack, 1, seed=0).attachment.trainable
+    real = attack.attach(tiny.copy(), 0).trainable
+    other = LookAhead(tiny.copy(), attack, 1, seed=1).attachment.trainable
+    assert not any(torch.equal(a, b) for a, b in zip(simulated[::2], real[::2], strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(simulated[::2], other[::2], strict=True))

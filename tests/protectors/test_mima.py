@@ -12,6 +12,7 @@ from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.errors import InputError
 from apdm.personalizers.base import Material
 from apdm.personalizers.dreambooth import DreamBooth
+from apdm.personalizers.lora import LoRA
 from apdm.protectors import mima
 from apdm.protectors.ascent import Ascent, ascent_loss
 from apdm.protectors.mima import CAPTIONS, MIMA, Merge, distinct, immunize, solution
@@ -208,3 +209,9 @@ def test_every_concept_becomes_harder_and_seeds_reproduce(tiny, concepts, mean_e
         assert mean_error(immune, concept.instance) > 1.01 * mean_error(tiny, concept.instance)
     assert all(torch.equal(w, same.weights()[name]) for name, w in immune.weights().items())
     assert heard.steps[20] == ("mima", 20, 20)
+
+
+@pytest.mark.parametrize("simulated", [LoRA(), DreamBooth(train_text_encoder=True)])
+def test_what_cannot_be_merged_is_refused(simulated) -> None:
+    with pytest.raises(InputError, match="MIMA merges full fine-tunings: simulate DreamBooth"):
+        MIMA(simulated=simulated)

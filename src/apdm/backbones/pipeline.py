@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from apdm.backbones.base import Backbone, Moments, Sampling, batches
-from apdm.backbones.words import fold_words
+from apdm.backbones.words import folded
 from apdm.errors import InputError
 from apdm.schedules import NoiseSchedule
 from apdm.types import Latents, Pixels
@@ -120,14 +120,19 @@ class PipelineBackbone(Backbone):
         return torch.cat(pieces)
 
     def copy(self) -> PipelineBackbone:
+        learning = [w for encoder in self.text_encoders() for w in encoder.parameters() if w.requires_grad]
         pipeline = copy.copy(self.pipeline)
         own = {self.place: self.network, "scheduler": self.pipeline.scheduler}  # sampling moves the latter
         pipeline.register_modules(**copy.deepcopy(own))
-        return type(self)(pipeline, self.name)
+        copied = type(self)(pipeline, self.name)
+        for weight in learning:  # what is shared stays as it is
+            weight.requires_grad_(True)
+        return copied
 
     def save(self, folder: Path) -> None:
-        fold_words(self)
-        self.pipeline.save_pretrained(folder)
+        whole = copy.copy(self.pipeline)
+        whole.register_modules(**folded(self))
+        whole.save_pretrained(folder)
         drop_origin(folder)
 
     def save_adapters(self, folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -38,38 +41,63 @@ def pairs(backbone: Backbone) -> list[tuple[str, str]]:
 
     names = (name for name in backbone.text if name.startswith("tokenizer"))
     both = [(name, name.replace("tokenizer", "text_encoder")) for name in names]
-    return [pair for pair in both if not isinstance(backbone.text[pair[1]], T5EncoderModel)]
+    return [pair for pair in both if not isinstance(backbone.text.get(pair[1]), T5EncoderModel | None)]
+
+
+def learning_encoders(backbone: Backbone) -> list[nn.Module]:
+    """The text encoders of `pairs`."""
+    return [backbone.text[encoder] for _, encoder in pairs(backbone)]
 
 
 def learn_word(backbone: Backbone, word: str, vectors: int, like: str) -> list[nn.Parameter]:
     """Makes `word` one token (or `vectors` tokens) of each text encoder that learns words; returns its rows
     [vectors d].
 
-    They begin as the first token of the word `like`. The further tokens are called word_1, word_2, ...,
-    as diffusers calls them. Changes `backbone.text` in place: give it one of its own first. Raises
-    `InputError` if a tokenizer knows `word` already.
+    They begin as the token `like`, or as the first that this word is spelt with. The further tokens are
+    called word_1, word_2, ..., as diffusers calls them. Changes `backbone.text` in place: give it one of its
+    own first. Raises `InputError` if a tokenizer knows `word` already.
     """
     learnt = []
     for tokenizer_name, encoder_name in pairs(backbone):
         tokenizer, encoder = backbone.text[tokenizer_name], backbone.text[encoder_name]
-        token = tokenizer(like, add_special_tokens=False).input_ids[0]
+        token = first_token(tokenizer, like)
         words = [word, *(f"{word}_{number}" for number in range(1, vectors))]
-        if not tokenizer.get_vocab().keys().isdisjoint(words):
+        whole = len(tokenizer(word, add_special_tokens=False).input_ids) == 1
+        if whole or not tokenizer.get_vocab().keys().isdisjoint(words):
             raise InputError(f"the model knows the word '{word}' already", fix="take another, such as <new1>")
         tokenizer.add_tokens(words)
         table = encoder.get_input_embeddings()
         rows = LearntRows(table, table.weight[token].detach().repeat(vectors, 1))
         encoder.set_input_embeddings(rows)
+        pool_at_the_end(encoder, tokenizer.eos_token_id)
         learnt.append(rows.rows)
     return learnt
 
 
-def fold_words(backbone: Backbone) -> None:
-    """Makes learnt words ordinary rows of the embeddings, so that the model can be saved as any other."""
-    for _, encoder_name in pairs(backbone):
-        encoder = backbone.text[encoder_name]
-        embedding = encoder.get_input_embeddings()
-        if isinstance(embedding, LearntRows):
-            whole = embedding.weight.detach()
-            encoder.set_input_embeddings(nn.Embedding.from_pretrained(whole))
-            encoder.config.vocab_size = len(whole)
+def first_token(tokenizer: Any, word: str) -> int:
+    """The token that is `word`, whole or, like CLIP's "ktn", as a part; else the first it is spelt with."""
+    spelt = tokenizer(word, add_special_tokens=False).input_ids
+    return spelt[0] if len(spelt) == 1 else tokenizer.get_vocab().get(word, spelt[0])
+
+
+def pool_at_the_end(encoder: nn.Module, end: int) -> None:
+    """Old configs of CLIP call the end of a text 2, and transformers then pools at the largest number, which
+    a new word would be. The true one leaves every old prompt as it was."""
+    encoder.config.eos_token_id = end  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+    for part in encoder.modules():
+        if getattr(part, "eos_token_id", None) == 2:
+            part.eos_token_id = end  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+
+
+def folded(backbone: Backbone) -> dict[str, nn.Module]:
+    """Copies of those text encoders that have learnt words, with the words as ordinary rows of the embedding:
+    how they are saved. By name; none where nothing was learnt."""
+    whole: dict[str, nn.Module] = {}
+    for _, name in pairs(backbone):
+        if isinstance(backbone.text[name].get_input_embeddings(), LearntRows):
+            encoder = copy.deepcopy(backbone.text[name])
+            rows = encoder.get_input_embeddings().weight.detach()
+            encoder.set_input_embeddings(nn.Embedding.from_pretrained(rows))
+            encoder.config.vocab_size = len(rows)
+            whole[name] = encoder
+    return whole

@@ -145,6 +145,13 @@ class Cell:
         return Work("class-images", "", about)
 
     @property
+    def prior(self) -> Work | None:
+        """The class images that the attack learns from, if it does."""
+        if self.personalizer is None or not self.personalizer.settings.uses_class_images:
+            return None
+        return self.drawn(self.protected, self.class_prompt)
+
+    @property
     def attack(self) -> Work:
         """The pictures by the attacked model; without a personalizer by the model as it is."""
         asked = {
@@ -159,7 +166,7 @@ class Cell:
             "personalizer": plain(self.personalizer),
             "trained on": self.trained_on,
             "instance prompt": self.instance_prompt,
-            "class images": self.drawn(self.protected, self.class_prompt).about,
+            "class images": self.prior.about if self.prior else None,
             "attack seed": self.seed,
         }
         return Work("attack", self.personalizer.name, asked | learnt)
@@ -180,7 +187,7 @@ class Cell:
             asked += [self.drawn(None, class_prompt(self.protected_for.class_noun)), self.protected]
         for cell in (self.control, self):
             if cell.personalizer:
-                asked += [cell.drawn(cell.protected, cell.class_prompt), cell.purified]
+                asked += [cell.prior, cell.purified]
             asked.append(cell.attack)
         return tuple({work.digest: work for work in asked if work}.values())
 

@@ -141,12 +141,13 @@ class Runner:
             if personalizer is None:
                 return lambda folder: draw(model, folder)
             photos = load(self.trained_on(cell), model.resolution)
-            prior = self.class_pictures(cell, model, cell.protected, cell.class_prompt)
+            prior = None
+            if cell.prior:
+                prior = self.class_pictures(cell, model, cell.protected, cell.class_prompt)
 
             def make(folder: Path) -> None:
-                material = Material(
-                    model.encode(photos, cell.instance_prompt), model.encode(prior, cell.class_prompt)
-                )
+                of_class = None if prior is None else model.encode(prior, cell.class_prompt)
+                material = Material(model.encode(photos, cell.instance_prompt), of_class)
                 told = self._told(personalizer.name, cell)
                 draw(personalize(model, personalizer.settings, material, cell.seed, told), folder)
 

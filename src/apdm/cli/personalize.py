@@ -53,7 +53,7 @@ class Personalize(Generic[A]):
     preset: str = "published"
     """Defaults of what follows: "published" (for Stable Diffusion) or "toybox"."""
     with_prior_preservation: bool = True
-    """Learn the class from its own pictures too [DreamBooth, APDM's attack]."""
+    """Learn the class from its own pictures too, where the attack can [DreamBooth, APDM's attack]."""
     num_class_images: int = 200
     """Pictures of the class [APDM sec. 4.1]."""
     class_model: str | None = None
@@ -117,7 +117,7 @@ def _attacked(
     instance = backbone.encode(photos, subject.instance_prompt)
     with progress(folder / "log.jsonl") as watch:
         prior = None
-        if wanted.with_prior_preservation:
+        if wanted.with_prior_preservation and wanted.attack.uses_class_images:
             pictures = class_images(
                 load(wanted.class_model, wanted.device) if wanted.class_model else backbone,
                 subject.class_prompt,

@@ -19,9 +19,9 @@ from apdm.types import Pixels
 class Surrogate:
     """A copy of `backbone` to which `personalizer` is attached once, for all its lessons."""
 
-    def __init__(self, backbone: Backbone, personalizer: Personalizer) -> None:
+    def __init__(self, backbone: Backbone, personalizer: Personalizer, seed: int = 0) -> None:
         self.model, self.personalizer = backbone.copy(), personalizer
-        self.attachment = personalizer.attach(self.model)
+        self.attachment = personalizer.attach(self.model, derive(seed, "surrogate"))
 
     def learn(self, material: Material, seed: int) -> None:
         """The personalizer's `max_train_steps` steps, with a fresh optimizer as published."""
@@ -61,7 +61,7 @@ def alternating(
     The published code copies the model for f'. Here one model learns, and forgets: equal numbers, and
     only what the personalizer trains is held twice.
     """
-    surrogate = Surrogate(backbone, personalizer)
+    surrogate = Surrogate(backbone, personalizer, seed)
     prior = None if material.prior is None else backbone.encode(material.prior, material.class_prompt)
 
     def lesson(pictures: Pixels) -> Material:

@@ -44,7 +44,7 @@ def random_flip(picture: Pixels, generator: torch.Generator) -> Pixels:
 def random_crop(picture: Pixels, least: float, generator: torch.Generator) -> Pixels:
     """A square of [1 3 s s] with between `least` of the side and all of it, brought back to s."""
     side = picture.shape[3]
-    kept = whole(round(least * side), side, generator)
+    kept = whole(max(1, round(least * side)), side, generator)
     return resize(cut(picture, kept, generator), side)
 
 

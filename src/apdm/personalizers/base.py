@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from apdm.backbones.base import Backbone, Condition, EncodedImages, Sampling
+from apdm.backbones.words import pairs
+from apdm.errors import InputError
 from apdm.optimizers import adamw, clip, finite
 from apdm.seeding import derive, generator
 from apdm.types import Pixels, Scalar
@@ -28,14 +31,12 @@ class Attachment:
 
     `effective` maps each protected weight's name to the leaf tensor that stands for it here: for a
     full fine-tuning the weight itself, for LoRA the base matrix that the factors are added to. A
-    protector reads its gradients there, whatever the attacker trains. `eject` undoes the attaching;
-    `restart` puts what is trained beside the network's own weights back to where it began.
+    protector reads its gradients there, whatever the attacker trains. `eject` undoes the attaching.
     """
 
     trainable: list[nn.Parameter]
     effective: Mapping[str, Tensor]
     eject: Callable[[], None]
-    restart: Callable[[], None] = nothing
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Personalizer(ABC):
     learning_rate: float
     max_train_steps: int
     max_grad_norm: float
+    uses_class_images: ClassVar[bool] = True
+    """Whether `Material.prior` has a say."""
     placeholder_token: str | None = None
     """The word that it adds to the model, if it adds one; prompts name the subject by it."""
 
@@ -73,9 +76,10 @@ class Personalizer(ABC):
 
 
 def own_text(backbone: Backbone) -> Callable[[], None]:
-    """Gives `backbone` text encoders and tokenizers of its own; the returned call gives them back."""
-    shared = backbone.text
-    backbone.text = copy.deepcopy(dict(shared))
+    """Gives `backbone` the text encoders that learn, and their tokenizers, as its own; the returned call
+    gives the shared ones back."""
+    shared = {name: backbone.text[name] for pair in pairs(backbone) for name in pair}
+    backbone.text = copy.deepcopy(shared)
 
     def give_back() -> None:
         backbone.text = shared
@@ -83,16 +87,10 @@ def own_text(backbone: Backbone) -> Callable[[], None]:
     return give_back
 
 
-def back_to_now(parameters: Iterable[nn.Parameter]) -> Callable[[], None]:
-    """A call that puts `parameters` back to what they are now."""
-    begun = [(parameter, parameter.detach().clone()) for parameter in parameters]
-
-    def restart() -> None:
-        with torch.no_grad():
-            for parameter, value in begun:
-                parameter.copy_(value)
-
-    return restart
+def named_in(prompt: str, word: str) -> None:
+    """Raises `InputError` where the prompt lacks the word that is to be learnt: nothing would be."""
+    if word not in prompt.split():
+        raise InputError(f"the prompt '{prompt}' lacks the new word '{word}'", fix="name the subject by it")
 
 
 def course(

@@ -16,7 +16,7 @@ from apdm.backbones.words import learn_word
 from apdm.errors import InputError, at_least, positive
 from apdm.losses.denoising import denoising_error
 from apdm.personalizers.augmentation import chance, cut, draw_latents, random_flip, whole
-from apdm.personalizers.base import Attachment, Material, Personalizer, back_to_now, own_text
+from apdm.personalizers.base import Attachment, Material, Personalizer, named_in, own_text
 from apdm.pixels import resize
 from apdm.types import Pixels, Scalar
 
@@ -74,7 +74,7 @@ class CustomDiffusion(Personalizer):
             backbone.network.requires_grad_(False).zero_grad()
             give_back()
 
-        return Attachment([*moved.values(), *rows], backbone.weights(), eject, back_to_now(rows))
+        return Attachment([*moved.values(), *rows], backbone.weights(), eject)
 
     def condition(self, backbone: Backbone, images: EncodedImages) -> Condition:
         return backbone.encode_prompts([images.prompt])
@@ -82,6 +82,7 @@ class CustomDiffusion(Personalizer):
     def loss(self, backbone: Backbone, material: Material, generator: torch.Generator) -> Scalar:
         """One pass over subject and class; noise and times independent per sample."""
         size, prior = self.train_batch_size, material.prior
+        named_in(material.instance.prompt, self.placeholder_token)
         clean, mask, prompts = self._subject(backbone, material.instance, generator)
         condition = backbone.encode_prompts(prompts)
         if prior is not None:

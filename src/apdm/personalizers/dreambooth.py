@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 
 from apdm.backbones.base import Backbone, Condition, EncodedImages, draw_noise
+from apdm.backbones.words import learning_encoders
 from apdm.errors import InputError, at_least, positive
 from apdm.losses.denoising import denoising_error
 from apdm.losses.prior import with_prior
 from apdm.personalizers.augmentation import draw_latents
-from apdm.personalizers.base import Attachment, Material, Personalizer, back_to_now, nothing, own_text
+from apdm.personalizers.base import Attachment, Material, Personalizer, nothing, own_text
 from apdm.types import Scalar
 
 
@@ -50,14 +51,14 @@ class DreamBooth(Personalizer):
         backbone.network.requires_grad_(True)
         weights = backbone.weights()
         give_back = own_text(backbone) if self.train_text_encoder else nothing
-        encoders = backbone.text_encoders() if self.train_text_encoder else []
+        encoders = learning_encoders(backbone) if self.train_text_encoder else []
         of_text = [weight for encoder in encoders for weight in encoder.requires_grad_(True).parameters()]
 
         def eject() -> None:
             backbone.network.requires_grad_(False).zero_grad()
             give_back()
 
-        return Attachment([*weights.values(), *of_text], weights, eject, back_to_now(of_text))
+        return Attachment([*weights.values(), *of_text], weights, eject)
 
     def condition(self, backbone: Backbone, images: EncodedImages) -> Condition:
         return backbone.encode_prompts([images.prompt]) if self.train_text_encoder else images.condition

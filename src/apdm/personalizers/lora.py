@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from apdm.backbones.base import Backbone
+from apdm.backbones.words import learning_encoders
 from apdm.errors import at_least
-from apdm.personalizers.base import Attachment, back_to_now, nothing, own_text
+from apdm.personalizers.base import Attachment, nothing, own_text
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.seeding import generator
+from apdm.seeding import derive, generator
 
 OF_ONE = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")  # diffusers' script
 OF_BOTH = ("add_q_proj", "to_add_out")  # its SD3 script, for attention over picture and text jointly
@@ -35,8 +36,8 @@ class LoRA(DreamBooth):
     """Steps of the attack [diffusers' recipe]."""
     rank: int = 4
     """r, columns of B and rows of A [diffusers' script]."""
-    lora_alpha: float = 4.0
-    """alpha; equal to the rank it scales by 1 [diffusers' script]."""
+    lora_alpha: float | None = None
+    """alpha; the rank if not given, which scales by 1 [diffusers' script]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,10 +45,11 @@ class LoRA(DreamBooth):
 
     def attach(self, backbone: Backbone, seed: int = 0) -> Attachment:
         give_back = own_text(backbone) if self.train_text_encoder else nothing
-        encoders = backbone.text_encoders() if self.train_text_encoder else []
+        encoders = learning_encoders(backbone) if self.train_text_encoder else []
         network: Any = backbone.network.requires_grad_(False)
-        factors = self._add(network, OF_NETWORK, seed)
-        factors += [factor for encoder in encoders for factor in self._add(encoder, OF_TEXT, seed)]
+        factors = self._add(network, OF_NETWORK, derive(seed, "network"))
+        for number, encoder in enumerate(encoders):
+            factors += self._add(encoder, OF_TEXT, derive(seed, "text encoder", number))
 
         def eject() -> None:
             network.unload_lora()
@@ -55,7 +57,7 @@ class LoRA(DreamBooth):
 
         named = network.named_parameters()
         effective = {name.replace(BASE, ""): weight for name, weight in named if "lora_" not in name}
-        return Attachment(factors, effective, eject, back_to_now(factors))
+        return Attachment(factors, effective, eject)
 
     def save(self, backbone: Backbone, folder: Path) -> None:
         """The factors alone, as `pytorch_lora_weights.safetensors`."""
@@ -63,15 +65,14 @@ class LoRA(DreamBooth):
 
     def _add(self, module: Any, names: tuple[str, ...], seed: int) -> list[nn.Parameter]:
         """Adds factors to the layers of `module` that end in one of `names`: A normal with deviation 1 / r,
-        drawn from `seed`, B zero. T5 has none of ours and stays as it is, as in diffusers' script."""
-        if not any(name.endswith(names) for name, _ in module.named_modules()):
-            return []
+        drawn from `seed`, B zero."""
         from peft import LoraConfig, inject_adapter_in_model  # takes a second to import
 
-        inject_adapter_in_model(
-            LoraConfig(r=self.rank, lora_alpha=self.lora_alpha, target_modules=list(names)),  # pyright: ignore[reportArgumentType]
-            module,
-        )
+        alpha: Any = self.rank if self.lora_alpha is None else self.lora_alpha
+        with torch.random.fork_rng(devices=[]):  # PEFT draws factors of its own first
+            inject_adapter_in_model(
+                LoraConfig(r=self.rank, lora_alpha=alpha, target_modules=list(names)), module
+            )
         factors = [(name, weight) for name, weight in module.named_parameters() if "lora_" in name]
         for name, weight in factors:
             if "lora_A" in name:

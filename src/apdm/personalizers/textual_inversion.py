@@ -13,7 +13,7 @@ from apdm.backbones.words import learn_word, pairs
 from apdm.errors import at_least, positive
 from apdm.losses.denoising import denoising_error
 from apdm.personalizers.augmentation import draw_latents
-from apdm.personalizers.base import Attachment, Material, Personalizer, back_to_now, own_text
+from apdm.personalizers.base import Attachment, Material, Personalizer, named_in, own_text
 from apdm.types import Scalar
 
 WEIGHTS_NAME = "learned_embeds.safetensors"  # diffusers' name
@@ -44,6 +44,8 @@ class TextualInversion(Personalizer):
     random_flip: bool = True
     """Mirror each picture with probability 1/2 [diffusers' script]."""
 
+    uses_class_images = False
+
     def __post_init__(self) -> None:
         positive(self, "learning_rate")
         at_least(self, max_train_steps=1, train_batch_size=1, num_vectors=1, max_grad_norm=0)
@@ -52,13 +54,14 @@ class TextualInversion(Personalizer):
         backbone.network.requires_grad_(False)
         give_back = own_text(backbone)
         rows = learn_word(backbone, self.placeholder_token, self.num_vectors, self.initializer_token)
-        return Attachment(rows, backbone.weights(), give_back, back_to_now(rows))
+        return Attachment(rows, backbone.weights(), give_back)
 
     def condition(self, backbone: Backbone, images: EncodedImages) -> Condition:
         return backbone.encode_prompts([images.prompt])
 
     def loss(self, backbone: Backbone, material: Material, generator: torch.Generator) -> Scalar:
         images, size = material.instance, self.train_batch_size
+        named_in(images.prompt, self.placeholder_token)
         clean = draw_latents(backbone, images, size, generator, flip=self.random_flip)
         noise, t = draw_noise(clean, generator), backbone.schedule.sample_times(size, generator)
         condition = self.condition(backbone, images).repeat(size)

@@ -150,10 +150,11 @@ def protection_loss(
     positive_noise, positive_times = pair_noise, pair_times
     if not config.paired:
         positive, positive_noise, positive_times = unpaired(model, material.prior, size, draws)
-    instance, class_condition = (
-        config.simulated.condition(model, images).detach().repeat(rows)
-        for images, rows in ((material.negatives, 2 * size), (material.prior, size))
-    )
+    with torch.no_grad():
+        instance, class_condition = (
+            config.simulated.condition(model, images).repeat(rows)
+            for images, rows in ((material.negatives, 2 * size), (material.prior, size))
+        )
 
     clean = torch.cat([positive, negative, prior])
     noise = torch.cat([positive_noise, pair_noise, prior_noise])
@@ -246,7 +247,9 @@ def gatherer(
 
     if config.inner_steps == 0:
         return here
-    look_ahead = LookAhead(protected, config.simulated, config.inner_steps, config.leak, config.restart_every)
+    look_ahead = LookAhead(
+        protected, config.simulated, config.inner_steps, config.leak, config.restart_every, seed
+    )
 
     def ahead(step: int) -> dict[str, float]:
         simulation = look_ahead.gather(attack, loss, derive(seed, "protect", step))

@@ -13,7 +13,7 @@ from apdm.errors import at_least, positive
 from apdm.optimizers import adamw, clip, finite
 from apdm.personalizers.base import Material, Personalizer
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.seeding import generator
+from apdm.seeding import derive, generator
 from apdm.watch import Watch, silent
 
 
@@ -48,7 +48,7 @@ def immunize(
     without attention.
     """
     model, names = backbone.copy(), list(backbone.group("attention"))
-    attachment = config.simulated.attach(model)
+    attachment = config.simulated.attach(model, derive(seed, "simulated"))
     attention = [attachment.effective[name].requires_grad_(True) for name in names]
     adapt = adamw(attachment.trainable, config.simulated.learning_rate)
     ascend = adamw(attention, config.learning_rate)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from apdm.backbones.base import Backbone
 from apdm.optimizers import adamw, finite, reset
 from apdm.personalizers.base import Material, Personalizer
-from apdm.seeding import generator
+from apdm.seeding import derive, generator
 from apdm.types import Scalar
 
 ProtectionLoss = Callable[[Backbone, torch.Generator], Scalar]
@@ -30,7 +31,8 @@ class LookAhead:
     First order, as published: after each step of the simulated attack th'_i -> th'_{i+1} the gradient
     of the protection loss at th'_{i+1} is *summed* into the gradient of the protected weights th; th
     itself contributes none. The attack starts each time from th with a fresh optimizer; as published,
-    its gradients are not clipped.
+    its gradients are not clipped. `seed` is of what an attack begins with at random, LoRA's factors, which
+    the attack to come draws by another.
 
     `leak=True` reproduces the published code, which does not clear the attack's own gradient before
     the protection's is added, so that th also receives the sum of grad L_per(th'_i) and, at beta = 1,
@@ -48,11 +50,13 @@ class LookAhead:
         steps: int,
         leak: bool = False,
         restart_every: int = 1,
+        seed: int = 0,
     ) -> None:
         self.protected, self.personalizer, self.steps = protected, personalizer, steps
         self.leak, self.restart_every = leak, restart_every
         self.model = protected.copy()
-        self.attachment = personalizer.attach(self.model)
+        self.attachment = personalizer.attach(self.model, derive(seed, "simulated"))
+        self.restart = back_to_now(self.beside())
         self.idle = [weight for weight in self.attachment.effective.values() if not weight.requires_grad]
         self.optimizer = adamw(self.attachment.trainable, personalizer.learning_rate)
         self.start = protected.copy() if restart_every > 1 else protected  # th of the last look-ahead
@@ -74,11 +78,16 @@ class LookAhead:
         self.gathered += 1
         return Simulation(personalization, protection)
 
+    def beside(self) -> list[nn.Parameter]:
+        """What the attack trains that is no weight of the network: factors, rows, text encoders."""
+        inside = {id(weight) for weight in self.attachment.effective.values()}
+        return [parameter for parameter in self.attachment.trainable if id(parameter) not in inside]
+
     def follow(self) -> None:
         """Puts the simulated attack where the next look-ahead begins."""
         now = self.protected.weights()
         if self.gathered % self.restart_every == 0:
-            self.attachment.restart()
+            self.restart()
             with torch.no_grad():
                 for name, weight in self.attachment.effective.items():
                     weight.copy_(now[name])
@@ -120,3 +129,15 @@ class LookAhead:
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
             weight.grad += gradient
+
+
+def back_to_now(parameters: Iterable[nn.Parameter]) -> Callable[[], None]:
+    """A call that puts `parameters` back to what they are now."""
+    begun = [(parameter, parameter.detach().clone()) for parameter in parameters]
+
+    def restart() -> None:
+        with torch.no_grad():
+            for parameter, value in begun:
+                parameter.copy_(value)
+
+    return restart

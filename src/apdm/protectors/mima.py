@@ -42,13 +42,18 @@ class MIMA:
     num_class_images: int = 200
     """Class images of each concept [MIMA's re-learning script; its personalisation script takes 2]."""
     simulated: DreamBooth = DreamBooth(learning_rate=1e-5)
-    """The adaptation of each concept; its rate is that of both kinds of step [5e-6, doubled with a prior]."""
+    """The adaptation of each concept, of which loss, batch and rate are used: full fine-tuning, for keys and
+    values are merged [5e-6, doubled with a prior]."""
     ridge: float = 1e-4
     """Added to C^T C, as a share of its mean diagonal [our choice; keeps it invertible]."""
 
     def __post_init__(self) -> None:
         positive(self, "learning_rate", "ridge")
         at_least(self, max_train_steps=1, prior_loss_weight=0, num_class_images=1)
+        if type(self.simulated) is not DreamBooth or self.simulated.train_text_encoder:
+            raise InputError(
+                "MIMA merges full fine-tunings", fix="simulate DreamBooth without its text encoder"
+            )
 
 
 def immunize(
