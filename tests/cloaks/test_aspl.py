@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from apdm.backbones.tiny import tiny_stable_diffusion
-from apdm.cloaks import aspl
+from apdm.cloaks import aspl, objective
 from apdm.cloaks.aspl import ASPL
 from apdm.cloaks.base import CloakMaterial
 from apdm.cloaks.objective import instance_error
@@ -35,7 +35,7 @@ def test_it_climbs_at_surrogates_that_go_on_learning(
         climbed.append(next(model.network.parameters()).detach().clone())
         return instance_error(model, prompt)
 
-    monkeypatch.setattr(aspl, "instance_error", spy)
+    monkeypatch.setattr(objective, "instance_error", spy)
     ASPL(steps=1, rounds=4, surrogate=LESSON)(tiny, material, 0)
     before = next(tiny.network.parameters())
     way = [float((weight - before).abs().mean()) for weight in climbed]
@@ -51,7 +51,7 @@ def test_the_targeted_variant_is_told_its_target(tiny, material: CloakMaterial, 
         told.append((prompt, target))
         return instance_error(model, prompt)
 
-    monkeypatch.setattr(aspl, "targeted_objective", spy)
+    monkeypatch.setattr(objective, "targeted_objective", spy)
     ASPL(steps=1, rounds=2, surrogate=LESSON, targeted=True)(tiny, material, 0)
     assert [prompt for prompt, _ in told] == [material.instance_prompt] * 2
     assert torch.equal(told[0][1], material.target_picture)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from apdm.backbones.tiny import tiny_stable_diffusion
-from apdm.cloaks import fsmg
+from apdm.cloaks import fsmg, objective
 from apdm.cloaks.base import CloakMaterial
 from apdm.cloaks.budget import Budget
 from apdm.cloaks.fsmg import FSMG
@@ -35,7 +35,7 @@ def climbed(monkeypatch: pytest.MonkeyPatch) -> list:
         objective = instance_error(model, prompt)
         return lambda pictures, draws: (models.append(model), objective(pictures, draws))[1]
 
-    monkeypatch.setattr(fsmg, "instance_error", spy)
+    monkeypatch.setattr(objective, "instance_error", spy)
     return models
 
 

@@ -162,7 +162,7 @@ class Beside(Personalizer):
 
     learning_rate, max_train_steps, max_grad_norm = 1e-2, 1, 1.0
 
-    def attach(self, backbone: Backbone) -> Attachment:
+    def attach(self, backbone: Backbone, seed: int = 0) -> Attachment:
         self.factor, self.ejected = nn.Parameter(torch.ones(())), False
         backbone.network.requires_grad_(False)
         return Attachment([self.factor], backbone.weights(), self.eject)

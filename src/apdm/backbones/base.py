@@ -195,6 +195,15 @@ class Backbone(ABC):
             for mine, theirs in zip(self.network.parameters(), other.network.parameters(), strict=True):
                 mine.copy_(theirs)
 
+    def copy_with(self, weights: Mapping[str, Tensor]) -> Backbone:
+        """A copy with `weights` in place of the network's of these names."""
+        changed = self.copy()
+        mine = changed.weights()
+        with torch.no_grad():
+            for name, value in weights.items():
+                mine[name].copy_(value)
+        return changed
+
     def encode(self, pixels: Pixels, prompt: str) -> EncodedImages:
         """`pixels` under `prompt`, ready to be drawn from in a training loop."""
         with torch.no_grad():

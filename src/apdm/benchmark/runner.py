@@ -233,12 +233,7 @@ class Runner:
 
             return make
 
-        stored = load_file(self.works.get(work, prepare) / WEIGHTS)
-        model = backbone.copy()
-        with torch.no_grad():
-            for name, weight in model.weights().items():
-                weight.copy_(stored[name])
-        return model
+        return backbone.copy_with(load_file(self.works.get(work, prepare) / WEIGHTS))
 
     def pristine(self, cell: Cell) -> Backbone:
         if cell.model not in self._models:

@@ -94,12 +94,7 @@ class Workshop:
         def weights() -> Cell:
             return {key: value.detach() for key, value in make().weights().items()}
 
-        stored = self.cells.get(f"models/{name}", weights)
-        model = self.backbone.copy()
-        with torch.no_grad():
-            for key, weight in model.weights().items():
-                weight.copy_(stored[key])
-        return model
+        return self.backbone.copy_with(self.cells.get(f"models/{name}", weights))
 
     def class_pictures(self, model: Backbone, name: str, subject: Subject, count: int) -> Pixels:
         """`count` pictures of the class by `model`, for the prior of an attack or of a protection."""

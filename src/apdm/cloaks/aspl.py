@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from apdm.backbones.base import Backbone
 from apdm.cloaks.base import Cloak, CloakMaterial, Round
 from apdm.cloaks.budget import Budget
-from apdm.cloaks.objective import instance_error, targeted_objective
+from apdm.cloaks.objective import subject_objective
 from apdm.cloaks.pgd import Climb, Objective
 from apdm.cloaks.surrogate import alternating
 from apdm.personalizers.base import Personalizer
@@ -48,8 +48,7 @@ class ASPL(Cloak):
             discrete(backbone.schedule)  # refuses before anything is trained
 
         def objective(model: Backbone) -> Objective:
-            if self.targeted:
-                return targeted_objective(model, material.instance_prompt, material.target_picture)
-            return instance_error(model, material.instance_prompt)
+            prompt, target = material.instance_prompt, material.target_picture
+            return subject_objective(model, prompt, target, targeted=self.targeted)
 
         return alternating(backbone, self.surrogate, objective, material, climb, seed)

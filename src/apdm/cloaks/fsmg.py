@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from apdm.backbones.base import Backbone
 from apdm.cloaks.base import Cloak, CloakMaterial, Round
 from apdm.cloaks.budget import Budget
-from apdm.cloaks.objective import instance_error, targeted_objective
+from apdm.cloaks.objective import subject_objective
 from apdm.cloaks.pgd import Climb
 from apdm.personalizers.base import Material, Personalizer, personalize
 from apdm.personalizers.dreambooth import DreamBooth
@@ -50,10 +50,7 @@ class FSMG(Cloak):
         prior = None if material.prior is None else backbone.encode(material.prior, material.class_prompt)
         lesson = Material(backbone.encode(material.clean, material.instance_prompt), prior)
         trained = personalize(backbone, self.surrogate, lesson, seed, titled(watch, "surrogate"))
-        prompt = material.instance_prompt
-        objective = (
-            targeted_objective(trained, prompt, material.target_picture)
-            if self.targeted
-            else instance_error(trained, prompt)
+        objective = subject_objective(
+            trained, material.instance_prompt, material.target_picture, targeted=self.targeted
         )
         return lambda pictures, number: climb(pictures, objective, derive(seed, "round", number))

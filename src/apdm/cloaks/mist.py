@@ -10,7 +10,7 @@ import torch
 from apdm.backbones.base import Backbone
 from apdm.cloaks.base import Cloak, CloakMaterial, Round
 from apdm.cloaks.budget import Budget
-from apdm.cloaks.objective import sample, sample_error
+from apdm.cloaks.objective import drawn_from, sample_error
 from apdm.cloaks.pgd import Ball, Climb
 from apdm.errors import at_least
 from apdm.seeding import derive
@@ -65,10 +65,11 @@ class Mist(Cloak):
             target = backbone.encode_images(material.target_picture).mean
 
         def objective(pictures: Pixels, draws: torch.Generator) -> Scalar:
-            distance = (backbone.encode_images(pictures).mean - target).square().sum()
+            moments = backbone.encode_images(pictures)
+            distance = (moments.mean - target).square().sum()
             if self.mode is Mode.TEXTURAL:
                 return -distance
-            error = sample_error(backbone, sample(backbone, pictures, draws), condition)
+            error = sample_error(backbone, drawn_from(backbone, moments, draws), condition)
             return self.rate * error.flatten(1).mean(1).sum() - distance
 
         return lambda pictures, number: climb(pictures, objective, derive(seed, "round", number))

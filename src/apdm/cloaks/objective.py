@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from apdm.backbones.base import Backbone, Condition, draw_noise
+from apdm.backbones.base import Backbone, Condition, Moments, draw_noise
 from apdm.cloaks.pgd import Objective
 from apdm.losses.denoising import denoising_error, prediction_error
 from apdm.losses.targeted import targeted_error
@@ -30,7 +30,14 @@ def sample(
 ) -> Sample:
     """A draw of the autoencoder's posterior, differentiable in `pictures`, with noise and, unless given,
     a time."""
-    clean = backbone.encode_images(pictures).sample(torch.arange(len(pictures)), draws)
+    return drawn_from(backbone, backbone.encode_images(pictures), draws, t)
+
+
+def drawn_from(
+    backbone: Backbone, moments: Moments, draws: torch.Generator, t: Timesteps | None = None
+) -> Sample:
+    """The same of pictures that have been encoded."""
+    clean = moments.sample(torch.arange(len(moments)), draws)
     noise = draw_noise(clean, draws)
     return Sample(clean, noise, backbone.schedule.sample_times(len(clean), draws) if t is None else t)
 
@@ -49,6 +56,11 @@ def instance_error(backbone: Backbone, prompt: str) -> Objective:
         return sample_error(backbone, sample(backbone, pictures, draws), condition).mean()
 
     return objective
+
+
+def subject_objective(backbone: Backbone, prompt: str, target: Pixels, *, targeted: bool) -> Objective:
+    """Anti-DreamBooth's: l, or with `targeted` the target's part too."""
+    return targeted_objective(backbone, prompt, target) if targeted else instance_error(backbone, prompt)
 
 
 def targeted_objective(backbone: Backbone, prompt: str, target: Pixels) -> Objective:

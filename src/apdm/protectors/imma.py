@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import torch
-from torch import Tensor
 
 from apdm.backbones.base import Backbone
 from apdm.errors import at_least, positive
@@ -68,14 +64,4 @@ def immunize(
         ascend.zero_grad()
         watch("imma", step + 1, config.max_train_steps, {"personalization_loss": value})
     attachment.eject()
-    return with_weights(backbone, dict(zip(names, attention, strict=True)))
-
-
-@torch.no_grad()
-def with_weights(backbone: Backbone, changed: Mapping[str, Tensor]) -> Backbone:
-    """A copy of `backbone` with `changed` in place of the weights of these names."""
-    copy = backbone.copy()
-    weights = copy.weights()
-    for name, value in changed.items():
-        weights[name].copy_(value)
-    return copy
+    return backbone.copy_with(dict(zip(names, attention, strict=True)))

@@ -16,7 +16,6 @@ from apdm.personalizers.base import Material
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.prompts import LIVE_TEMPLATES, OBJECT_TEMPLATES, fill
 from apdm.protectors.ascent import Ascent, ascent_loss
-from apdm.protectors.imma import with_weights
 from apdm.seeding import generator
 from apdm.types import Scalar
 from apdm.watch import Watch, silent
@@ -88,7 +87,7 @@ def immunize(
             ascend.step()
         model.network.zero_grad()
         watch("mima", step + 1, config.max_train_steps, {"loss": value})
-    return with_weights(backbone, crossing)
+    return backbone.copy_with(crossing)
 
 
 def adapt_merged(
