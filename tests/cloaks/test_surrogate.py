@@ -125,7 +125,7 @@ def test_any_personalizer_teaches_a_surrogate(tiny, material: CloakMaterial) -> 
     """One that moves a single layer and knows nothing of DreamBooth."""
 
     class FirstLayer(DreamBooth):
-        def attach(self, backbone):
+        def attach(self, backbone, seed=0):
             attachment = super().attach(backbone)
             backbone.network.requires_grad_(False)
             backbone.network.conv_in.requires_grad_(True)
