@@ -37,6 +37,12 @@ class Attachment:
     eject: Callable[[], None]
     restart: Callable[[], None] = nothing
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The network's weights and what is trained beside them, by name."""
+        own = {id(weight) for weight in self.effective.values()}
+        beside = [weight for weight in self.trainable if id(weight) not in own]
+        return {**self.effective, **{f"beside.{place}": weight for place, weight in enumerate(beside)}}
+
 
 @dataclass(frozen=True)
 class Material:
