@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from apdm.errors import InputError
-from apdm.optimizers import adamw, finite, reset
+from apdm.errors import Diverged
+from apdm.optimizers import adamw, finite, moments, reset
 
 
 def descend(weight: nn.Parameter, optimizer: torch.optim.Optimizer, steps: int) -> list[float]:
@@ -52,5 +52,19 @@ def test_reset_keeps_its_memory() -> None:
 def test_a_loss_that_is_no_number_stops_the_loop() -> None:
     assert finite(torch.tensor(0.5), "the attack", 1) == 0.5
     for broken in (math.nan, math.inf):
-        with pytest.raises(InputError, match="the attack diverged at step 7: lower its learning rate"):
+        said = f"the attack diverged at step 7, its loss is {broken}: lower its learning rate"
+        with pytest.raises(Diverged, match=said):
             finite(torch.tensor(broken), "the attack", 7)
+
+
+def test_moments_are_the_optimizers_own_before_and_after_a_step(adamw_by_hand) -> None:
+    weights = [nn.Parameter(torch.tensor(value, dtype=torch.float64)) for value in (9.0, 5.0)]
+    optimizer = adamw(weights, 0.3)
+    held = moments(optimizer)
+    assert held.keys() == {f"{place}.{n}" for place in (0, 1) for n in ("step", "exp_avg", "exp_avg_sq")}
+    steps = descend(weights[1], optimizer, 4)
+    assert steps == pytest.approx(adamw_by_hand(5.0, lambda w: 2 * (w - 2), 0.3, 4), rel=1e-9)
+    assert held["1.step"].item() == 4
+    assert held["0.step"].item() == 0  # its weight had no gradient
+    assert held["1.exp_avg"].item() != 0
+    assert all(moments(optimizer)[name] is tensor for name, tensor in held.items())

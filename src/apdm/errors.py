@@ -23,7 +23,11 @@ class InputError(Exception):
 
     def __reduce__(self) -> tuple[partial[InputError], tuple[()]]:
         """How it travels between processes; the inherited way knows no keywords."""
-        return partial(InputError, self.what, fix=self.fix), ()
+        return partial(type(self), self.what, fix=self.fix), ()
+
+
+class Diverged(InputError):
+    """Settings with which a loop's numbers ran away: what it has made since is of no use."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from apdm.errors import InputError
+from apdm.errors import Diverged
 from apdm.types import Scalar
 
 BETAS = (0.9, 0.999)  # APDM sec. 4.1 and diffusers' DreamBooth script
@@ -36,9 +36,23 @@ def reset(optimizer: torch.optim.AdamW) -> None:
             value.zero_()
 
 
+def moments(optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+    """Everything that `optimizer` remembers, by the place of the weight, in its own memory; which is made
+    here, as the first step would, where no step has been taken yet."""
+    held: dict[str, Tensor] = {}
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for place, weight in enumerate(weights):
+        if not optimizer.state[weight]:
+            count = torch.zeros((), device=weight.device)
+            means = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
+            optimizer.state[weight] = {"step": count, **means}
+        held |= {f"{place}.{name}": value for name, value in optimizer.state[weight].items()}
+    return held
+
+
 def finite(loss: Scalar, loop: str, step: int, fix: str = "lower its learning rate") -> float:
-    """The loss as a number. Raises `InputError` when it is none any more, before it spoils the weights."""
+    """The loss as a number. Raises `Diverged` when it is none any more, before it spoils the weights."""
     value = loss.item()
     if not math.isfinite(value):
-        raise InputError(f"{loop} diverged at step {step}", fix=fix)
+        raise Diverged(f"{loop} diverged at step {step}, its loss is {value}", fix=fix)
     return value

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from apdm.benchmark.card import protected_card
-from apdm.benchmark.store import plain, save_file, save_model, versions
+from apdm.benchmark.store import discard, forget_parts, plain, save_file, save_model, versions
 from apdm.errors import InputError
 from apdm.losses.dpo import Reduction
 from apdm.protectors.apdm import APDM
@@ -76,6 +76,33 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert list(place.parent.iterdir()) == []
     save_file(lambda path: path.write_text("whole") and None, place)
     assert [p.name for p in place.parent.iterdir()] == ["model.safetensors"]
+
+
+def test_a_save_that_was_killed_half_way_is_made_good(tiny: StableDiffusion, tmp_path: Path) -> None:
+    """Between two moves: some parts are there, and the next save puts its own in their place."""
+    save_model(tiny.save, tmp_path / "out", "old card", {})
+    (tmp_path / "out" / "unet" / "old.txt").write_text("of the killed one")
+    (tmp_path / "out" / "model_index.json").unlink()
+    save_model(tiny.save, tmp_path / "out", "card", {})
+    assert (tmp_path / "out" / "README.md").read_text() == "card"
+    assert (tmp_path / "out" / "model_index.json").exists()
+    assert not (tmp_path / "out" / "unet" / "old.txt").exists()
+
+
+def test_what_killed_processes_left_is_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for place in (tmp_path / ".out.12.part", out / ".checkpoint-5.12.part", out / "checkpoint-5"):
+        place.mkdir(parents=True)
+        (place / "weights").write_text("")
+    for place in (tmp_path / ".other.12.part", out / ".mine.part"):
+        place.write_text("")
+    forget_parts(out)
+    assert {place.name for place in tmp_path.iterdir()} == {"out", ".other.12.part"}
+    assert {place.name for place in out.iterdir()} == {"checkpoint-5", ".mine.part"}
+    discard(out / "checkpoint-5")
+    discard(out / "checkpoint-6")
+    discard(out / ".mine.part")
+    assert list(out.iterdir()) == []
 
 
 def test_settings_become_plain() -> None:

@@ -41,3 +41,12 @@ def test_a_task_may_run_twice(tmp_path: Path) -> None:
         for _ in range(2):
             watch("generate", 1, 1, {})
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_line_that_a_kill_has_cut_off_makes_way(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"task": "protect"}\n{"task": "pro')
+    with progress(log) as watch:
+        watch("protect", 1, 1, {})
+    first, second = (json.loads(line) for line in log.read_text().splitlines())
+    assert (first["task"], second["done"]) == ("protect", 1)

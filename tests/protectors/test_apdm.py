@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from apdm.backbones.base import Backbone, EncodedImages, Moments, Sampling
 from apdm.backbones.stable_diffusion import StableDiffusion
-from apdm.errors import InputError
+from apdm.errors import Diverged, InputError
 from apdm.losses.denoising import denoising_error
 from apdm.losses.dpo import Reduction
 from apdm.personalizers.dreambooth import DreamBooth
@@ -386,7 +386,7 @@ def test_an_anchor_that_is_no_number_stops_the_run(
     tiny: StableDiffusion, patterns: ProtectionMaterial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(apdm, "anchor_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
-    with pytest.raises(InputError, match="the anchor diverged at step 1: lower its learning rate"):
+    with pytest.raises(Diverged, match="the anchor diverged at step 1, its loss is nan"):
         protect(tiny, patterns, dataclasses.replace(QUICK, anchor_weight=1.0), 0)
 
 

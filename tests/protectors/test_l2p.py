@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from apdm.backbones.base import Backbone, Condition, EncodedImages, Moments
+from apdm.errors import Diverged
 from apdm.personalizers.base import Attachment, Material
 from apdm.personalizers.lora import LoRA
 from apdm.protectors.l2p import LookAhead
@@ -62,9 +63,9 @@ def test_a_carried_attack_goes_on_and_starts_anew_in_its_turn(
 ) -> None:
     long = adamw_by_hand(5.0, lambda w: 2 * (w - 1), 0.3, 2 * STEPS)
     look_ahead = LookAhead(protected, quadratic_attack, STEPS, restart_every=2)
-    for steps in (long[:STEPS], long[STEPS:], long[:STEPS]):
+    for number, steps in enumerate((long[:STEPS], long[STEPS:], long[:STEPS])):
         weight_of(protected).grad = None
-        look_ahead.gather(NOTHING, protection_loss, 0)
+        look_ahead.gather(NOTHING, protection_loss, 0, number)
         assert gradient_of(protected).item() == pytest.approx(sum(2 * (w + 2) for w in steps), rel=1e-9)
 
 
@@ -76,8 +77,37 @@ def test_a_carried_attack_moves_along_with_the_protected_weights(protected, quad
     reached = weight_of(look_ahead.model).item()
     with torch.no_grad():
         weight_of(protected).add_(0.25)
-    look_ahead.follow()
+    look_ahead.follow(1)
     assert weight_of(look_ahead.model).item() == pytest.approx(reached + 0.25)
+
+
+def test_only_a_carried_attack_leaves_something_to_the_next_look_ahead(protected, quadratic_attack) -> None:
+    assert LookAhead(protected, quadratic_attack, STEPS).state() == {}
+    look_ahead = LookAhead(protected, quadratic_attack, STEPS, restart_every=2)
+    state = look_ahead.state()
+    look_ahead.gather(NOTHING, protection_loss, 0)
+    assert state["attack"]["0"] is weight_of(look_ahead.model)
+    assert state["attack_start"]["0"].item() == 5.0
+    assert state["attack_optimizer"]["0.step"].item() == STEPS
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"), [("attack", "the simulated attack of"), ("loss", "the protection in")]
+)
+def test_a_loss_that_is_no_number_says_which_and_where(
+    protected, quadratic_attack, monkeypatch: pytest.MonkeyPatch, broken: str, named: str
+) -> None:
+    calls = []
+
+    def third_is_none(model: Backbone, *_: object) -> Tensor:
+        calls.append(model)
+        return weight_of(model) * (torch.nan if len(calls) == 3 else 1.0)
+
+    if broken == "attack":
+        monkeypatch.setattr(type(quadratic_attack), "loss", lambda self, *given: third_is_none(*given))
+    loss = third_is_none if broken == "loss" else protection_loss
+    with pytest.raises(Diverged, match=f"{named} look-ahead 12 diverged at step 3, its loss is nan"):
+        LookAhead(protected, quadratic_attack, STEPS).gather(NOTHING, loss, 0, 11)
 
 
 def test_the_mean_losses_are_told(protected, quadratic_attack, path) -> None:

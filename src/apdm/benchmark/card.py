@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from apdm.benchmark.store import leaves
+
 THREAT_MODEL = (
     "It was measured to resist, or not, only the attacks listed in a report made with it.",
     "It does nothing against someone who holds the original weights.",
@@ -88,12 +90,6 @@ def exported_card(base_model: str) -> str:
     )
 
 
-def settings_lines(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
+def settings_lines(settings: Mapping[str, Any]) -> list[str]:
     """One list item a setting; nested ones with dots."""
-    lines: list[str] = []
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            lines += settings_lines(value, f"{prefix}{name}.")
-        else:
-            lines.append(f"- {prefix}{name}: {value}")
-    return lines
+    return [f"- {name}: {value}" for name, value in leaves(settings).items()]

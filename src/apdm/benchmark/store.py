@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from safetensors import SafetensorError
 from apdm.errors import InputError, one_line
 
 CONFIG_FILE = "apdm.json"
+INDEX = "model_index.json"
 PACKAGES = ("apdm", "torch", "diffusers", "transformers", "numpy")
 
 
@@ -29,7 +31,9 @@ def save_model(save: Callable[[Path], None], folder: Path, card: str, config: Ma
         (part / "README.md").write_text(card)
         write_config(config, part)
         folder.mkdir(parents=True, exist_ok=True)
-        for piece in sorted(part.iterdir(), key=lambda path: path.name == "model_index.json"):
+        discard(folder / INDEX)
+        for piece in sorted(part.iterdir(), key=lambda path: (path.name == INDEX, path.name)):
+            discard(folder / piece.name)  # of a run that was killed right here
             piece.replace(folder / piece.name)
 
 
@@ -44,7 +48,7 @@ def save_file(save: Callable[[Path], None], file: Path) -> None:
 @contextmanager
 def beside(place: Path) -> Iterator[Path]:
     """Where to write before it is moved to `place`; nothing is left of it, however it ends."""
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    part = _part(place)
     try:
         _remove(part)
         yield part
@@ -54,6 +58,26 @@ def beside(place: Path) -> Iterator[Path]:
         ) from error
     finally:
         _remove(part)
+
+
+def discard(place: Path) -> None:
+    """Removes a file or a folder so that a stop leaves it whole or not there."""
+    if place.exists():
+        part = _part(place)
+        _remove(part)
+        place.replace(part)
+        _remove(part)
+
+
+def forget_parts(place: Path) -> None:
+    """Removes what processes that were killed have left beside `place`, and in it."""
+    for part in (*place.parent.glob(f".{place.name}.*.part"), *place.glob(".*.part")):
+        if re.fullmatch(r"\..+\.\d+\.part", part.name):
+            _remove(part)
+
+
+def _part(place: Path) -> Path:
+    return place.with_name(f".{place.name}.{os.getpid()}.part")
 
 
 def _remove(part: Path) -> None:
@@ -84,3 +108,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
+
+
+def leaves(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested settings by their names joined with dots."""
+    found: dict[str, object] = {}
+    for name, value in settings.items():
+        found |= leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return found

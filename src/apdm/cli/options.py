@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -68,15 +69,21 @@ ASKED = SubjectOptions(MISSING, MISSING)  # the default that asks for what has n
 _held: dict[Path, int] = {}  # folders that this process has locked
 
 
-def new_folder(path: Path) -> Path:
-    """`path`, made if missing, and this process's own until it ends. Raises `InputError` if something is in
-    it or another process has it."""
+def new_folder(path: Path, besides: Collection[str] = ()) -> Path:
+    """`own_folder`, in which there is nothing, or nothing besides these names. Raises `InputError`."""
+    own_folder(path)
+    if any(thing.name not in besides for thing in path.iterdir()):
+        raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
+    return path
+
+
+def own_folder(path: Path) -> Path:
+    """`path`, made if missing, and this process's own until it ends. Raises `InputError` if it is a file or
+    another process has it."""
     if path.exists() and not path.is_dir():
         raise InputError(f"output folder '{path}' is a file", fix="give a new one")
     path.mkdir(parents=True, exist_ok=True)
     _hold(path.resolve())
-    if any(path.iterdir()):
-        raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
     return path
 
 
@@ -150,8 +157,13 @@ def check_resolution(resolution: int | None) -> None:
 def opened(job: Job) -> tuple[Backbone, Subject, Path]:
     """Model, subject and output folder; all that can be wrong with the input is found before the model
     is loaded. Raises `InputError`."""
-    check_resolution(job.resolution)
-    locate(job.model)
-    subject = job.subject.read()
+    subject = looked_at(job)
     folder = new_folder(job.output_dir)
     return load(job.model, job.device), subject, folder
+
+
+def looked_at(job: Job) -> Subject:
+    """The subject, once the model is known to be there. Raises `InputError`."""
+    check_resolution(job.resolution)
+    locate(job.model)
+    return job.subject.read()

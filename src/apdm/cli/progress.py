@@ -36,7 +36,8 @@ class Rate(ProgressColumn):
 
 @contextmanager
 def progress(log: Path | None = None) -> Iterator[Watch]:
-    """A `Watch` that draws one bar a task on stderr and appends every step to `log`."""
+    """A `Watch` that draws one bar a task on stderr and appends every step to `log`, in which a line that a
+    kill has cut off goes first."""
     bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -49,6 +50,8 @@ def progress(log: Path | None = None) -> Iterator[Watch]:
         console=Console(stderr=True),
     )
     tasks: dict[str, int] = {}
+    if log and log.exists():
+        log.write_bytes(b"".join(line for line in log.read_bytes().splitlines(True) if line.endswith(b"\n")))
     lines = log.open("a", buffering=1) if log else None  # whole lines, for who follows it
 
     def watch(task: str, done: int, total: int, figures: Mapping[str, float]) -> None:

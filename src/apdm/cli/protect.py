@@ -10,11 +10,25 @@ from typing import Annotated, Generic, TypeVar
 import tyro
 
 from apdm.backbones.base import Backbone, Sampling
+from apdm.backbones.load import load
 from apdm.benchmark.card import protected_card
-from apdm.benchmark.store import plain, save_model
+from apdm.benchmark.checkpoints import LATEST, Checkpoints, Run, kept
+from apdm.benchmark.store import forget_parts, plain, save_model
 from apdm.cli.arguments import choice, read
-from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opened, public_name, side
+from apdm.cli.options import (
+    ASKED,
+    MISSING,
+    NOT_RECORDED,
+    SubjectOptions,
+    looked_at,
+    new_folder,
+    own_folder,
+    public_name,
+    side,
+)
 from apdm.cli.progress import progress
+from apdm.errors import Diverged, at_least
+from apdm.metrics.base import joint_fingerprint
 from apdm.personalizers.base import class_images
 from apdm.pixels import resize, save_png
 from apdm.protectors.apdm import paired_positives, protection_material
@@ -31,6 +45,7 @@ PRESETS = {
     "published": ({name: known.settings for name, known in PROTECTORS.items()}, Sampling()),
     "toybox": (presets.PROTECTIONS, presets.SAMPLING),
 }
+BEGUN = ("log.jsonl", "positives")  # what a run that was stopped before its first checkpoint leaves
 S = TypeVar("S", bound=Settings)
 
 
@@ -57,6 +72,12 @@ class Protect(Generic[S]):
     """cpu, cuda, cuda:1, mps."""
     seed: int = 0
     """Of every draw."""
+    checkpointing_steps: int = 50
+    """Updates from one checkpoint to the next; 0 keeps none [our choice]."""
+    checkpoints_total_limit: int = 2
+    """Checkpoints at a time, the newest; all are removed once the model is written [our choice]."""
+    resume_from_checkpoint: str | None = None
+    """"latest" of the output folder, or from the start where there is none yet; or a checkpoint's folder."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
 
 
@@ -67,8 +88,12 @@ def main(arguments: Sequence[str]) -> None:
     of_method = settings[method]
     defaults = Protect(MISSING, ASKED, MISSING, of_method, method=method, preset=chosen, sampling=sampling)
     wanted = read(Protect[type(of_method)], "protect", arguments, EXAMPLE, defaults)
-    backbone, subject, folder = opened(wanted)
-    protected = _protected(wanted, backbone, subject, folder)
+    at_least(wanted, checkpointing_steps=0, checkpoints_total_limit=1)
+    subject = looked_at(wanted)
+    checkpoints, folder = _checkpoints(wanted, subject), wanted.output_dir
+    backbone = load(wanted.model, wanted.device)
+    checkpoints = checkpoints.of(backbone)
+    protected = _protected(wanted, backbone, subject, checkpoints)
     card = protected_card(
         public_name(wanted.model),
         subject.class_noun,
@@ -77,21 +102,57 @@ def main(arguments: Sequence[str]) -> None:
         PROTECTORS[method].title,
     )
     save_model(protected.save, folder, card, plain(_published(wanted)))
+    checkpoints.discard()
     print(f"protected model in {folder}")
 
 
 def _published(wanted: Protect[Settings]) -> Protect[Settings]:
     """The settings without a word on where they were used."""
     subject, model = wanted.subject.anonymous(), public_name(wanted.model)
-    return replace(wanted, subject=subject, model=model, output_dir=NOT_RECORDED)
+    return replace(wanted, subject=subject, model=model, output_dir=NOT_RECORDED, resume_from_checkpoint=None)
 
 
-def _protected(wanted: Protect[Settings], backbone: Backbone, subject: Subject, folder: Path) -> Backbone:
+def _checkpoints(wanted: Protect[Settings], subject: Subject) -> Checkpoints:
+    """This run's, of which all but the weights is checked. Raises `InputError`."""
+    settings = {
+        "method": wanted.method,
+        "resolution": wanted.resolution,
+        "seed": wanted.seed,
+        "instance_prompt": subject.instance_prompt,
+        "class_prompt": subject.class_prompt,
+        "sampling": plain(wanted.sampling),
+        "protection": plain(wanted.protection),
+    }
+    run = Run(settings, photos=joint_fingerprint(*subject.hashes("protect")))
+    resumed = _beginning(wanted.resume_from_checkpoint, wanted.output_dir)
+    if resumed:
+        run.refuse_other(resumed)
+    every, limit = wanted.checkpointing_steps, wanted.checkpoints_total_limit
+    return Checkpoints(wanted.output_dir, run, every, limit, resumed)
+
+
+def _beginning(asked: str | None, folder: Path) -> Path | None:
+    """Makes `folder` this process's own; the checkpoint to begin at, None for the start."""
+    if asked is None:
+        new_folder(folder)
+        return None
+    forget_parts(own_folder(folder))
+    named = Path(asked) if Path(asked).is_dir() else folder / asked
+    resumed = next(reversed(kept(folder)), None) if asked == LATEST else named
+    if resumed is None or resumed.resolve().parent != folder.resolve():
+        new_folder(folder, besides=BEGUN if resumed is None else ())
+    return resumed
+
+
+def _protected(
+    wanted: Protect[Settings], backbone: Backbone, subject: Subject, checkpoints: Checkpoints
+) -> Backbone:
     size = side(wanted.resolution, backbone)
     photos = subject.pixels("protect", size)
     instance, class_ = subject.instance_prompt, subject.class_prompt
     seed, sampling = wanted.seed, wanted.sampling
     count = max(1, wanted.protection.num_class_images)  # what needs none is given one all the same
+    folder, protector = wanted.output_dir, PROTECTORS[wanted.method].using(wanted.protection)
     with progress(folder / "log.jsonl") as watch:
         prior = class_images(backbone, class_, count, seed, sampling, titled(watch, "class images"))
         positives = paired_positives(
@@ -100,4 +161,7 @@ def _protected(wanted: Protect[Settings], backbone: Backbone, subject: Subject, 
         save_png(positives, folder / "positives", "positive")
         pictures = resize(positives, size), resize(prior, size)
         material = protection_material(backbone, photos, *pictures, instance, class_)
-        return PROTECTORS[wanted.method].using(wanted.protection)(backbone, material, seed, watch)
+        try:
+            return protector(backbone, material, seed, watch, checkpoints.steps)
+        except Diverged as error:
+            raise checkpoints.diverged(error) from error

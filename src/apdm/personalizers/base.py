@@ -38,6 +38,16 @@ class Attachment:
     effective: Mapping[str, Tensor]
     eject: Callable[[], None]
 
+    @property
+    def beside(self) -> list[nn.Parameter]:
+        """What is trained that is no weight of the network: factors, rows, text encoders."""
+        own = {id(weight) for weight in self.effective.values()}
+        return [weight for weight in self.trainable if id(weight) not in own]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The network's weights and what is trained beside them, by name."""
+        return {**self.effective, **{f"beside.{place}": weight for place, weight in enumerate(self.beside)}}
+
 
 @dataclass(frozen=True)
 class Material:

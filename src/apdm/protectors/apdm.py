@@ -12,11 +12,12 @@ from apdm.errors import InputError, at_least, positive
 from apdm.losses.denoising import denoising_error
 from apdm.losses.distillation import distillation_error
 from apdm.losses.dpo import Reduction, direct_protective_loss
-from apdm.optimizers import adamw, finite
+from apdm.optimizers import adamw, finite, moments
 from apdm.personalizers.base import Material, Personalizer
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.l2p import LookAhead, ProtectionLoss
 from apdm.seeding import derive, generator
+from apdm.steps import State, Steps, all_steps
 from apdm.types import Latents, Pixels, Scalar, Timesteps
 from apdm.watch import Watch, silent
 
@@ -205,11 +206,17 @@ def anchor_loss(
 
 
 def protect(
-    backbone: Backbone, material: ProtectionMaterial, config: APDM, seed: int, watch: Watch = silent
+    backbone: Backbone,
+    material: ProtectionMaterial,
+    config: APDM,
+    seed: int,
+    watch: Watch = silent,
+    steps: Steps = all_steps,
 ) -> Backbone:
     """A copy of `backbone` that resists being personalised on the subject of `material`.
 
-    `backbone` is the frozen reference phi and stays as it is, bit for bit.
+    `backbone` is the frozen reference phi and stays as it is, bit for bit. `steps` may keep the loop's state
+    between two updates and take it up again. Raises `Diverged` for a loss that is not finite.
     """
     protected = backbone.copy()
     optimizer = adamw(protected.network.requires_grad_(True).parameters(), config.learning_rate)
@@ -217,9 +224,10 @@ def protect(
     def loss(model: Backbone, draws: torch.Generator) -> Scalar:
         return protection_loss(model, backbone, material, config, draws)
 
-    gather = gatherer(protected, material.attack, loss, config, seed)
+    gather, carried = gatherer(protected, material.attack, loss, config, seed)
+    state = {"protected": protected.weights(), "optimizer": moments(optimizer), **carried}
     watch("protect", 0, config.outer_steps, {})
-    for step in range(config.outer_steps):
+    for step in steps(config.outer_steps, state):
         figures = gather(step)
         if config.anchor_weight > 0:
             draws = generator(seed, "anchor", step)
@@ -235,9 +243,10 @@ def protect(
 
 def gatherer(
     protected: Backbone, attack: Material, loss: ProtectionLoss, config: APDM, seed: int
-) -> Callable[[int], dict[str, float]]:
+) -> tuple[Callable[[int], dict[str, float]], State]:
     """What adds update number `step`'s gradients to the protected weights' `.grad` and tells its losses: a
-    look-ahead, or without one the protection's gradient at these weights themselves."""
+    look-ahead, or without one the protection's gradient at these weights themselves. And what it carries on
+    from one update to the next."""
 
     def here(step: int) -> dict[str, float]:
         penalty = loss(protected, generator(derive(seed, "protect", step), "protection", 0))
@@ -246,13 +255,13 @@ def gatherer(
         return {"protection_loss": value}
 
     if config.inner_steps == 0:
-        return here
+        return here, {}
     look_ahead = LookAhead(
         protected, config.simulated, config.inner_steps, config.leak, config.restart_every, seed
     )
 
     def ahead(step: int) -> dict[str, float]:
-        simulation = look_ahead.gather(attack, loss, derive(seed, "protect", step))
+        simulation = look_ahead.gather(attack, loss, derive(seed, "protect", step), step)
         return {"personalization_loss": simulation.personalization, "protection_loss": simulation.protection}
 
-    return ahead
+    return ahead, look_ahead.state()

@@ -10,9 +10,10 @@ import torch
 from apdm.backbones.base import Backbone, Condition, draw_noise
 from apdm.errors import at_least, positive
 from apdm.losses.denoising import denoising_error
-from apdm.optimizers import adamw, finite
+from apdm.optimizers import adamw, finite, moments
 from apdm.personalizers.base import Material
 from apdm.seeding import generator
+from apdm.steps import Steps, all_steps
 from apdm.types import Scalar
 from apdm.watch import Watch, silent
 
@@ -56,13 +57,14 @@ def ascend(
     seed: int,
     distance: float = math.inf,
     watch: Watch = silent,
+    steps: Steps = all_steps,
 ) -> Backbone:
     """A copy of `backbone` after `config.max_steps` steps, or as soon as its weights lie `distance`
     (Euclidean, all together) from the input's; the input stays as it is, bit for bit."""
     ascended = backbone.copy()
     optimizer = adamw(ascended.network.requires_grad_(True).parameters(), config.learning_rate)
     watch("ascent", 0, config.max_steps, {})
-    for step in range(config.max_steps):
+    for step in steps(config.max_steps, {"ascended": ascended.weights(), "optimizer": moments(optimizer)}):
         loss = ascent_loss(ascended, material, config, generator(seed, "ascent", step))
         value = finite(loss, "the ascent", step + 1)
         loss.backward()

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from apdm.backbones.base import Backbone
 from apdm.errors import at_least, positive
-from apdm.optimizers import adamw, clip, finite
+from apdm.optimizers import adamw, clip, finite, moments
 from apdm.personalizers.base import Material, Personalizer
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.seeding import derive, generator
+from apdm.steps import Steps, all_steps
 from apdm.watch import Watch, silent
 
 
@@ -34,7 +35,12 @@ class IMMA:
 
 
 def immunize(
-    backbone: Backbone, material: Material, config: IMMA, seed: int, watch: Watch = silent
+    backbone: Backbone,
+    material: Material,
+    config: IMMA,
+    seed: int,
+    watch: Watch = silent,
+    steps: Steps = all_steps,
 ) -> Backbone:
     """A copy of `backbone` with other attention projections, the rest and `backbone` itself bit for bit.
 
@@ -48,8 +54,9 @@ def immunize(
     attention = [attachment.effective[name].requires_grad_(True) for name in names]
     adapt = adamw(attachment.trainable, config.simulated.learning_rate)
     ascend = adamw(attention, config.learning_rate)
+    state = {"model": attachment.tensors(), "adaptation": moments(adapt), "ascent": moments(ascend)}
     watch("imma", 0, config.max_train_steps, {})
-    for step in range(config.max_train_steps):
+    for step in steps(config.max_train_steps, state):
         loss = config.simulated.loss(model, material, generator(seed, "imma", step))
         value = finite(loss, "IMMA", step + 1)
         if step % 2 == 0:

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from apdm.backbones.base import Backbone
-from apdm.optimizers import adamw, finite, reset
+from apdm.optimizers import adamw, finite, moments, reset
 from apdm.personalizers.base import Material, Personalizer
 from apdm.seeding import derive, generator
+from apdm.steps import State
 from apdm.types import Scalar
 
 ProtectionLoss = Callable[[Backbone, torch.Generator], Scalar]
@@ -56,37 +57,43 @@ class LookAhead:
         self.leak, self.restart_every = leak, restart_every
         self.model = protected.copy()
         self.attachment = personalizer.attach(self.model, derive(seed, "simulated"))
-        self.restart = back_to_now(self.beside())
+        self.restart = back_to_now(self.attachment.beside)
         self.idle = [weight for weight in self.attachment.effective.values() if not weight.requires_grad]
         self.optimizer = adamw(self.attachment.trainable, personalizer.learning_rate)
         self.start = protected.copy() if restart_every > 1 else protected  # th of the last look-ahead
-        self.gathered = 0
 
-    def gather(self, material: Material, protection_loss: ProtectionLoss, seed: int) -> Simulation:
-        """Adds one look-ahead's protection gradients to `.grad` of the protected weights."""
-        self.follow()
+    def state(self) -> State:
+        """What one look-ahead leaves to the next: nothing where each starts anew."""
+        if self.restart_every == 1:
+            return {}
+        return {
+            "attack": self.attachment.tensors(),
+            "attack_optimizer": moments(self.optimizer),
+            "attack_start": self.start.weights(),
+        }
+
+    def gather(
+        self, material: Material, protection_loss: ProtectionLoss, seed: int, number: int = 0
+    ) -> Simulation:
+        """Adds the protection gradients of look-ahead `number`, from 0, to the protected weights' `.grad`."""
+        self.follow(number)
+        place = f"look-ahead {number + 1}"
         personalization, protection = 0.0, 0.0
         for step in range(self.steps):
             loss = self.personalizer.loss(self.model, material, generator(seed, "attack", step))
-            personalization += finite(loss, "the simulated attack", step + 1) / self.steps
+            personalization += finite(loss, f"the simulated attack of {place}", step + 1) / self.steps
             loss.backward()
             self.optimizer.step()
             if not self.leak:
                 self._clear()
-            draws = generator(seed, "protection", step)
-            protection += self._protect(protection_loss, draws, step + 1) / self.steps
-        self.gathered += 1
+            draws, name = generator(seed, "protection", step), f"the protection in {place}"
+            protection += self._protect(protection_loss, draws, name, step + 1) / self.steps
         return Simulation(personalization, protection)
 
-    def beside(self) -> list[nn.Parameter]:
-        """What the attack trains that is no weight of the network: factors, rows, text encoders."""
-        inside = {id(weight) for weight in self.attachment.effective.values()}
-        return [parameter for parameter in self.attachment.trainable if id(parameter) not in inside]
-
-    def follow(self) -> None:
-        """Puts the simulated attack where the next look-ahead begins."""
+    def follow(self, number: int) -> None:
+        """Puts the simulated attack where look-ahead `number` begins."""
         now = self.protected.weights()
-        if self.gathered % self.restart_every == 0:
+        if number % self.restart_every == 0:
             self.restart()
             with torch.no_grad():
                 for name, weight in self.attachment.effective.items():
@@ -100,7 +107,9 @@ class LookAhead:
         if self.start is not self.protected:
             self.start.load_weights_from(self.protected)
 
-    def _protect(self, protection_loss: ProtectionLoss, draws: torch.Generator, step: int) -> float:
+    def _protect(
+        self, protection_loss: ProtectionLoss, draws: torch.Generator, name: str, step: int
+    ) -> float:
         """Adds the protection gradient at the looked-ahead weights as they are; returns the loss.
 
         Weights that the attack leaves alone ask for a gradient here only: it costs the attack nothing.
@@ -108,7 +117,7 @@ class LookAhead:
         for weight in self.idle:
             weight.requires_grad_(True)
         penalty = protection_loss(self.model, draws)
-        value = finite(penalty, "the protection", step)
+        value = finite(penalty, name, step)
         penalty.backward()
         self._add_gradients()
         self._clear()

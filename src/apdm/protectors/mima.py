@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from apdm.backbones.base import Backbone
 from apdm.errors import InputError, at_least, positive
-from apdm.optimizers import adamw, finite
+from apdm.optimizers import adamw, finite, moments
 from apdm.personalizers.base import Material
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.prompts import LIVE_TEMPLATES, OBJECT_TEMPLATES, fill
 from apdm.protectors.ascent import Ascent, ascent_loss
 from apdm.seeding import generator
+from apdm.steps import Steps, all_steps
 from apdm.types import Scalar
 from apdm.watch import Watch, silent
 
@@ -56,7 +57,12 @@ class MIMA:
 
 
 def immunize(
-    backbone: Backbone, concepts: Sequence[Material], config: MIMA, seed: int, watch: Watch = silent
+    backbone: Backbone,
+    concepts: Sequence[Material],
+    config: MIMA,
+    seed: int,
+    watch: Watch = silent,
+    steps: Steps = all_steps,
 ) -> Backbone:
     """A copy of `backbone` with another cross-attention, from which every one of `concepts` is learnt badly;
     the rest and `backbone` itself stay bit for bit. A concept's words are those of its pictures' prompt.
@@ -73,8 +79,9 @@ def immunize(
     adapt = adamw(others, config.simulated.learning_rate)
     ascend = adamw(crossing.values(), config.learning_rate)
     merge = Merge(backbone, [concept.instance.prompt for concept in concepts], config.ridge)
+    state = {"model": model.weights(), "adaptation": moments(adapt), "ascent": moments(ascend)}
     watch("mima", 0, config.max_train_steps, {})
-    for step in range(config.max_train_steps):
+    for step in steps(config.max_train_steps, state):
         draws = [generator(seed, "mima", step, number) for number in range(len(concepts))]
         if step % 2 == 0:
             value = adapt_merged(model, keys_values, concepts, config.simulated, merge, draws)

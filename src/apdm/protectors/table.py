@@ -14,6 +14,7 @@ from apdm.protectors.apdm import APDM, PUBLISHED, ProtectionMaterial
 from apdm.protectors.ascent import Ascent, ascend
 from apdm.protectors.imma import IMMA
 from apdm.protectors.mima import MIMA
+from apdm.steps import Steps, all_steps
 from apdm.watch import Watch, silent
 
 
@@ -33,7 +34,7 @@ class Nothing:
         return 0
 
 
-Loop = Callable[[Backbone, ProtectionMaterial, Any, int, Watch], Backbone]
+Loop = Callable[[Backbone, ProtectionMaterial, Any, int, Watch, Steps], Backbone]
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,15 @@ class Protector:
     loop: Loop
 
     def __call__(
-        self, backbone: Backbone, material: ProtectionMaterial, seed: int, watch: Watch = silent
+        self,
+        backbone: Backbone,
+        material: ProtectionMaterial,
+        seed: int,
+        watch: Watch = silent,
+        steps: Steps = all_steps,
     ) -> Backbone:
         """A protected copy of `backbone`, which itself stays as it is, bit for bit."""
-        return self.loop(backbone, material, self.settings, seed, watch)
+        return self.loop(backbone, material, self.settings, seed, watch, steps)
 
     def using(self, settings: Settings) -> Protector:
         """The same with other settings. Raises `TypeError` for those of another method."""
@@ -59,29 +65,29 @@ class Protector:
 
 
 def _none(
-    backbone: Backbone, material: ProtectionMaterial, settings: Nothing, seed: int, watch: Watch
+    backbone: Backbone, material: ProtectionMaterial, settings: Nothing, seed: int, watch: Watch, steps: Steps
 ) -> Backbone:
     return backbone.copy()
 
 
 def _ascent(
-    backbone: Backbone, material: ProtectionMaterial, settings: Ascent, seed: int, watch: Watch
+    backbone: Backbone, material: ProtectionMaterial, settings: Ascent, seed: int, watch: Watch, steps: Steps
 ) -> Backbone:
-    return ascend(backbone, material.attack, settings, seed, watch=watch)
+    return ascend(backbone, material.attack, settings, seed, watch=watch, steps=steps)
 
 
 def _imma(
-    backbone: Backbone, material: ProtectionMaterial, settings: IMMA, seed: int, watch: Watch
+    backbone: Backbone, material: ProtectionMaterial, settings: IMMA, seed: int, watch: Watch, steps: Steps
 ) -> Backbone:
     prior = material.prior if settings.num_class_images else None
-    return imma.immunize(backbone, Material(material.negatives, prior), settings, seed, watch)
+    return imma.immunize(backbone, Material(material.negatives, prior), settings, seed, watch, steps)
 
 
 def _mima(
-    backbone: Backbone, material: ProtectionMaterial, settings: MIMA, seed: int, watch: Watch
+    backbone: Backbone, material: ProtectionMaterial, settings: MIMA, seed: int, watch: Watch, steps: Steps
 ) -> Backbone:
     """One subject is one concept; several have a material each, and so go to `mima.immunize` itself."""
-    return mima.immunize(backbone, [material.attack], settings, seed, watch)
+    return mima.immunize(backbone, [material.attack], settings, seed, watch, steps)
 
 
 # "apdm" is APDM with whatever settings are given, here the published ones; "apdm-published" is always those.
