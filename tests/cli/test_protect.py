@@ -147,6 +147,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(
 @pytest.mark.slow
 def test_it_does_at_fifty_moments(kill: Kill, job: list[str], finished: Path, tmp_path: Path) -> None:
     """Killed twice each: at any time between the start and the end, and again while it goes on."""
+    kill(*job, "--output_dir", tmp_path / "first", after=0)  # waits for the libraries
     started = time.monotonic()
     assert kill(*job, "--output_dir", tmp_path / "timed") == 0
     lasts, draws = time.monotonic() - started, random.Random(0)
@@ -154,12 +155,13 @@ def test_it_does_at_fifty_moments(kill: Kill, job: list[str], finished: Path, tm
     for number in range(50):
         folder = tmp_path / f"run-{number}"
         run = [*job, "--output_dir", str(folder), "--resume_from_checkpoint", "latest"]
-        for after in (draws.uniform(0.1, 1) * lasts, draws.uniform(0.1, 1) * lasts, None):
-            if not ((folder / "model_index.json").is_file() and not checkpoints.kept(folder)):
-                code = kill(*run, after=after)
-                killed += code == -signal.SIGKILL
-                assert code == 0 or after is not None
+        for after in (draws.uniform(0, 0.9) * lasts, draws.uniform(0, 0.9) * lasts, None):
+            finished_before = (folder / "model_index.json").is_file() and not checkpoints.kept(folder)
+            code = kill(*run, after=after)
+            killed += code == -signal.SIGKILL
+        assert code == (2 if finished_before else 0)
         assert files(folder) == files(finished)
+        assert {path.name for path in tmp_path.iterdir()} <= {"first", "timed", folder.name}
         shutil.rmtree(folder)
     assert killed >= 50
 
@@ -224,7 +226,7 @@ def test_a_named_checkpoint_goes_on_there_or_elsewhere(
         assert (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes() == end
         log = [json.loads(line) for line in (folder / "log.jsonl").open()]
         assert [line["done"] for line in log if line["task"] == "protect"][-3:] == [0, 3, 4]
-    assert "is not empty" in refused(capsys, *short, stopped, "--resume_from_checkpoint", "latest")
+    assert "holds a finished model" in refused(capsys, *short, stopped, "--resume_from_checkpoint", "latest")
 
 
 def test_latest_begins_at_the_start_where_there_is_none(

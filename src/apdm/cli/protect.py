@@ -13,7 +13,7 @@ from apdm.backbones.base import Backbone, Sampling
 from apdm.backbones.load import load
 from apdm.benchmark.card import protected_card
 from apdm.benchmark.checkpoints import LATEST, Checkpoints, Run, kept
-from apdm.benchmark.store import forget_parts, plain, save_model
+from apdm.benchmark.store import INDEX, forget_parts, plain, save_model
 from apdm.cli.arguments import choice, read
 from apdm.cli.options import (
     ASKED,
@@ -27,7 +27,7 @@ from apdm.cli.options import (
     side,
 )
 from apdm.cli.progress import progress
-from apdm.errors import Diverged, at_least
+from apdm.errors import Diverged, InputError, at_least
 from apdm.metrics.base import joint_fingerprint
 from apdm.personalizers.base import class_images
 from apdm.pixels import resize, save_png
@@ -139,6 +139,8 @@ def _beginning(asked: str | None, folder: Path) -> Path | None:
     forget_parts(own_folder(folder))
     named = Path(asked) if Path(asked).is_dir() else folder / asked
     resumed = next(reversed(kept(folder)), None) if asked == LATEST else named
+    if resumed is None and (folder / INDEX).exists():
+        raise InputError(f"output folder '{folder}' holds a finished model", fix="give a new one")
     if resumed is None or resumed.resolve().parent != folder.resolve():
         new_folder(folder, besides=BEGUN if resumed is None else ())
     return resumed
