@@ -232,3 +232,13 @@ def test_some_classes_alone_can_be_asked_for(
     assert "cat-450000" in listed
     assert "dog-450000" not in listed
     assert "did you mean 'cat'" in refused(capsys, "bench", scenario, "--dry_run", "--class_nouns", "cart")
+
+
+def test_committed_records_give_the_committed_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the works there is no sheet; the rest needs the records alone."""
+    results = SCENARIOS.parent / "docs" / "results"
+    main(["table", str(results / "table1"), "--output_dir", str(tmp_path)])
+    assert [Path(line).suffix for line in capsys.readouterr().out.splitlines()] == [".md", ".tex", ".html"]
+    assert (tmp_path / "table1-toy.md").read_text() == (results / "table1-toy.md").read_text()

@@ -20,8 +20,8 @@ EXAMPLE = "apdm table runs/bench"
 
 @dataclass(frozen=True)
 class Table:
-    """Write each table of a bench's folder as Markdown, LaTeX and HTML, and its sheet of pictures. Records of
-    two commits or of two versions of the evaluation are not mixed."""
+    """Write each table of a bench's folder as Markdown, LaTeX and HTML, and, where its works are there too, a
+    sheet of pictures. Records of two commits or of two versions of the evaluation are not mixed."""
 
     records: tyro.conf.Positional[Path]
     """The folder that `apdm bench` wrote."""
@@ -42,5 +42,5 @@ def main(arguments: Sequence[str]) -> None:
             continue
         for path in write_table(tabulate(listing, wanted.records), folder):
             print(path)
-        if sheet := write_sheet(listing, wanted.records, folder):
+        if (wanted.records / "works").is_dir() and (sheet := write_sheet(listing, wanted.records, folder)):
             print(sheet)
