@@ -16,7 +16,7 @@ from apdm import assets
 from apdm.backbones import load as load_module
 from apdm.backbones import single_file
 from apdm.backbones.base import Sampling
-from apdm.backbones.load import GIVE, load, locate
+from apdm.backbones.load import GIVE, blank, load, locate
 from apdm.backbones.pipeline import PipelineBackbone
 from apdm.backbones.single_file import write
 from apdm.backbones.stable_diffusion import StableDiffusion
@@ -288,3 +288,47 @@ def test_a_single_file_becomes_the_model_it_holds(tmp_path: Path, monkeypatch: p
 def test_a_pickle_is_refused(tmp_path: Path) -> None:
     torch.save({"w": torch.ones(1)}, tmp_path / "model.ckpt")
     assert "(pickles are refused)" in complaint(str(tmp_path / "model.ckpt"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_blank_is_the_model_without_its_weights(family: str, tmp_path: Path) -> None:
+    FAMILIES[family]().save(tmp_path)
+    whole, empty = load(str(tmp_path)), blank(str(tmp_path))
+    assert type(empty) is type(whole)
+    assert isinstance(empty, PipelineBackbone)
+    assert isinstance(whole, PipelineBackbone)
+    assert (empty.resolution, empty.name) == (whole.resolution, whole.name)
+    assert {**empty.pipeline.config, "_name_or_path": str(tmp_path)} == dict(whole.pipeline.config)
+    assert empty.pipeline.scheduler.config == whole.pipeline.scheduler.config
+    for name, part in whole.pipeline.components.items():
+        other = empty.pipeline.components[name]
+        assert type(other) is type(part)
+        if isinstance(part, torch.nn.Module):
+            shapes = {n: (w.shape, w.dtype) for n, w in part.named_parameters()}
+            assert {n: (w.shape, w.dtype) for n, w in other.named_parameters()} == shapes
+    assert not torch.equal(next(empty.network.parameters()), next(whole.network.parameters()))
+
+
+def test_a_blank_of_a_single_file_is_of_the_size_and_kind_that_it_says(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    layout = single_file.LAYOUTS["sd2"]
+    names = (layout.mark, "model.diffusion_model.x", "first_stage_model.x")
+    told = {"modelspec.prediction_type": "v", "modelspec.resolution": "768x768"}
+    save_file({name: torch.zeros(1) for name in names}, tmp_path / "model.safetensors", told)
+    with FakeTensorMode():  # 3.5 GB otherwise
+        empty = blank(str(tmp_path / "model.safetensors"))
+        assert sum(weight.numel() for weight in empty.network.parameters()) == 865_910_724
+    assert empty.resolution == 768
+    assert isinstance(empty.schedule, DDPMSchedule)
+    assert empty.schedule.prediction_type == "v_prediction"
+    assert len(empty.text["tokenizer"]) == 49408
+
+
+def test_a_blank_imports_nothing_that_an_index_names(model: Path) -> None:
+    index = json.loads((model / "model_index.json").read_text())
+    index["unet"] = ["antigravity", "UNet2DConditionModel"]
+    (model / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(InputError, match=r"the index names antigravity\.UNet2DConditionModel: give"):
+        blank(str(model))

@@ -241,6 +241,19 @@ def test_a_report_needs_a_control(photos: Path, tmp_path: Path, capsys: pytest.C
     assert not (tmp_path / "report").exists()
 
 
+def test_an_estimate_needs_no_photos(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ("--num_class_images", "2", "--num_inference_steps", "3", "--photos", "2")
+    run("estimate", model, *quick, "--outer_steps", "1000", "--inner_steps", "2")
+    said = capsys.readouterr().out
+    assert "0.2 MB network" in said
+    assert "24 forward to draw the class and the positives" in said
+    assert "14,000 forward and 10,000 backward to protect" in said
+    run("estimate", model, *quick, "--method", "imma", "--max_train_steps", "7")
+    assert " 14 forward and 14 backward" in capsys.readouterr().out
+    assert "photos is 0: give 1" in refused(capsys, "estimate", model, "--photos", "0")
+    assert "resolution is 9: give a multiple" in refused(capsys, "estimate", model, "--resolution", "9")
+
+
 @pytest.fixture
 def alone(photos: Path, tmp_path: Path) -> Path:
     """A folder with one photo."""

@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 
 from apdm.assets import TOYBOX_GENERATOR
 from apdm.backbones.base import Backbone
 from apdm.backbones.hub import current_name, fetch_index
-from apdm.backbones.single_file import contents, named, read
+from apdm.backbones.single_file import CONFIGS, as_told, contents, named, read, tokenizers
 from apdm.errors import InputError, one_line
 
 GIVE = "give a diffusers folder, a .safetensors file or a hub id"
@@ -107,6 +108,41 @@ def _from_folder(model: str, place: str) -> tuple[Family, Any]:
     kind = getattr(diffusers, index["_class_name"])
     left_out = {**family.settings, **family.lacks(index)}
     return family, kind.from_pretrained(place, dtype=torch.float32, use_safetensors=True, **left_out)
+
+
+def blank(model: str) -> Backbone:
+    """`model` by its configs alone: its weights are none of its own, and none of them are read or fetched.
+    Raises `InputError`."""
+    place = locate(model)
+    with _in_one_line(model):
+        told = contents(Path(place)) if Path(place).is_file() else None
+        folder = CONFIGS / told.layout if told else Path(place)
+        index = _read_index(folder) if folder.is_dir() else fetch_index(place)
+        family = _family(model, index)
+        parts: dict[str, Any] = {**tokenizers(told)} if told else {}
+        for part in {*family.networks, *family.others} - {*family.lacks(index), *parts}:
+            parts[part] = _blank(str(folder) if told else place, part, *index[part])
+        pipeline = _class("diffusers", index["_class_name"])(
+            **parts, **{**family.settings, **family.lacks(index)}
+        )
+        return family.over(as_told(pipeline, told, family.settings) if told else pipeline, model)
+
+
+def _blank(place: str, part: str, library: str, name: str) -> Any:
+    """A network as its config describes it; tokenizers and samplers have no weights and are as they are."""
+    kind = _class(library, name)
+    if not issubclass(kind, nn.Module):
+        return kind.from_pretrained(place, subfolder=part)
+    if library == "diffusers":
+        return kind.from_config(kind.load_config(place, subfolder=part))
+    return kind(kind.config_class.from_pretrained(place, subfolder=part))
+
+
+def _class(library: str, name: str) -> Any:
+    """A class that an index names. Raises `InputError` for one of another library, which is not imported."""
+    if library not in ("diffusers", "transformers"):
+        raise InputError(f"the index names {library}.{name}", fix="give a model of diffusers' own parts")
+    return getattr(importlib.import_module(library), name)
 
 
 @contextmanager

@@ -142,20 +142,29 @@ def read(path: Path, told: Contents, settings: Mapping[str, Any]) -> Any:
     import diffusers
 
     kind = getattr(diffusers, told.pipeline)
-    pads = LAYOUTS[told.layout].pads
     try:
         loaded = kind.from_single_file(
             str(path),
             config=str(CONFIGS / told.layout),
             local_files_only=True,
-            **{name: clip_tokenizer(pad) for name, pad in pads.items()},
+            **tokenizers(told),
             **settings,
         )
     except NotImplementedError as error:  # what torch says of a weight that was promised and never came
         raise InputError(f"'{path}' lacks weights of its model", fix="give a whole model") from error
-    loaded.unet.register_to_config(sample_size=told.side // loaded.vae_scale_factor)
-    scheduler = type(loaded.scheduler).from_config(loaded.scheduler.config, prediction_type=told.prediction)
-    return kind(**{**loaded.components, **settings, "scheduler": scheduler})
+    return as_told(loaded, told, settings)
+
+
+def as_told(pipeline: Any, told: Contents, settings: Mapping[str, Any]) -> Any:
+    """`pipeline` of our configs with what the file says of its model."""
+    pipeline.unet.register_to_config(sample_size=told.side // pipeline.vae_scale_factor)
+    scheduler = pipeline.scheduler.from_config(pipeline.scheduler.config, prediction_type=told.prediction)
+    return type(pipeline)(**{**pipeline.components, **settings, "scheduler": scheduler})
+
+
+def tokenizers(told: Contents) -> dict[str, CLIPTokenizer]:
+    """Those of a file's model, by name."""
+    return {name: clip_tokenizer(pad) for name, pad in LAYOUTS[told.layout].pads.items()}
 
 
 def write(backbone: Backbone, path: Path) -> None:

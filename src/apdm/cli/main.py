@@ -15,6 +15,7 @@ from apdm.errors import InputError, unknown
 VERBS = {
     "demo": "protect the Toybox against two subjects, attack, measure, report",
     "protect": "make a model refuse to be personalised on a subject",
+    "estimate": "say what a protection will take, before anything is loaded",
     "personalize": "attack a model: teach it a subject",
     "cloak": "change a subject's photos a little, so that a model learns them badly",
     "purify": "answer a cloak: clean photos before an attack learns from them",

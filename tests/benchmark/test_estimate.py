@@ -1,0 +1,158 @@
+"""The rehearsal holds what the run holds, and calls the network as often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from apdm.backbones.base import Sampling
+from apdm.backbones.load import load
+from apdm.backbones.tiny import FAMILIES
+from apdm.benchmark.estimate import CLASS, INSTANCE, Ledger, Passes, Weightless, estimate, rehearsal
+from apdm.errors import InputError
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.protectors.apdm import APDM, protection_material
+from apdm.protectors.ascent import Ascent
+from apdm.protectors.imma import IMMA
+from apdm.protectors.table import PROTECTORS, Protector, Settings
+from apdm.steps import State
+
+ONE = Sampling(num_inference_steps=1)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    @cache
+    def saved(family: str) -> str:
+        folder = tmp_path_factory.mktemp(family)
+        FAMILIES[family]().save(folder)
+        return str(folder)
+
+    return saved
+
+
+def using(settings: Settings) -> Protector:
+    name = next(name for name, it in PROTECTORS.items() if type(it.settings) is type(settings))
+    return PROTECTORS[name].using(settings)
+
+
+def profiled(work: Callable[[], object]) -> int:
+    """Bytes of tensors that torch's profiler hears of, at most at a time."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as heard:
+        work()
+    assert heard.profiler is not None
+    held = most = 0
+    for event in heard.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    return most
+
+
+def measured(folder: str, protector: Protector, photos: int) -> int:
+    """Bytes at most while protecting for two updates, what is loaded and encoded included."""
+    backbone = load(folder)
+    assert hasattr(backbone, "pipeline")
+    count, side = max(1, protector.settings.num_class_images), backbone.resolution
+    sets = [torch.zeros(number, 3, side, side) for number in (photos, photos, count)]
+    material = protection_material(backbone, *sets, INSTANCE, CLASS)
+    images = (material.negatives, material.positives, material.prior)
+    parts = [part for part in backbone.pipeline.components.values() if isinstance(part, nn.Module)]
+    there = [it for part in parts for it in (*part.parameters(), *part.buffers())] + sets
+    there += [it for one in images for it in (one.moments.mean, one.moments.deviation)]
+
+    def two(total: int, state: State) -> range:
+        return range(min(2, total))
+
+    return sum(it.nbytes for it in there) + profiled(lambda: protector(backbone, material, 0, steps=two))
+
+
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("sd1", APDM(inner_steps=1, num_class_images=3, restart_every=4, anchor_weight=1.0)),
+        ("sd3", APDM(inner_steps=3, num_class_images=3)),
+        ("sd2-v", Ascent(num_class_images=3)),
+        ("sd1", IMMA()),
+    ],
+)
+def test_the_peak_is_that_of_the_run(place: Callable[[str], str], family: str, settings: Settings) -> None:
+    protector = using(settings)
+    said = estimate(place(family), protector, photos=2, sampling=ONE)
+    assert said.protecting == pytest.approx(measured(place(family), protector, 2), rel=0.05)
+    assert said.peak == said.protecting
+
+
+def test_drawing_and_encoding_are_rehearsed_too(place: Callable[[str], str]) -> None:
+    folder = place("sd1")
+    backbone, many = load(folder), Sampling(num_inference_steps=1, sample_batch_size=64)
+    said = estimate(folder, using(Ascent(num_class_images=64, max_steps=1)), 2, sampling=many)
+    loaded = said.network + said.others
+    drawn = profiled(lambda: backbone.generate([CLASS] * 64, list(range(64)), many))
+    pictures = torch.zeros(64, 3, 16, 16)
+    encoded = pictures.nbytes + profiled(lambda: backbone.encode(pictures, CLASS))
+    assert said.drawing == pytest.approx(loaded + drawn, rel=0.1)
+    assert said.encoding == pytest.approx(loaded + encoded, rel=0.1)
+    assert said.peak == said.drawing > said.protecting
+
+
+def test_the_passes_are_those_of_the_whole_run(place: Callable[[str], str]) -> None:
+    """APDM: 7 forward and 5 backward samples an inner step, 16 and 8 an anchor of eight. Pictures: with the
+    prompt and without."""
+    settings = APDM(outer_steps=5, inner_steps=6, num_class_images=3, anchor_weight=1.0)
+    steps = Sampling(num_inference_steps=4)
+    said = estimate(place("sd1"), using(settings), photos=2, sampling=steps)
+    assert said.protected == Passes(5 * (6 * 7 + 16), 5 * (6 * 5 + 8))
+    assert said.drawn == Passes(2 * 4 * (3 + 2), 0)
+    single = replace(settings, inner_steps=1, outer_steps=1, anchor_weight=0.0)
+    assert estimate(place("sd1"), using(single), 2).protected == Passes(7, 5)
+    adapted = IMMA(max_train_steps=9, simulated=DreamBooth(train_batch_size=2))
+    assert estimate(place("sd1"), using(adapted), 2).protected == Passes(18, 18)
+    assert estimate(place("sd1"), PROTECTORS["none"], 2).protected == Passes(0, 0)
+
+
+def test_a_larger_picture_takes_more_and_the_weights_do_not(place: Callable[[str], str]) -> None:
+    quick = using(Ascent(max_steps=1))
+    small, large = (estimate(place("sd1"), quick, 2, size) for size in (None, 64))
+    weights = sum(weight.nbytes for weight in load(place("sd1")).network.parameters())
+    assert small.network == large.network == weights
+    assert large.protecting > 2 * small.protecting
+
+
+def test_no_weights_are_read(place: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("weights were read")
+
+    monkeypatch.setattr("safetensors.torch.load_file", refuse)
+    monkeypatch.setattr("diffusers.DiffusionPipeline.from_pretrained", refuse)
+    monkeypatch.setattr("diffusers.ModelMixin.from_pretrained", refuse)
+    monkeypatch.setattr("transformers.PreTrainedModel.from_pretrained", refuse)
+    assert estimate(place("sd3"), using(Ascent()), 2).network > 0
+
+
+def test_what_must_see_numbers_is_refused(place: Callable[[str], str]) -> None:
+    with pytest.raises(InputError, match=r"MIMA \(AAAI 2025\) cannot be rehearsed.*: take another method"):
+        estimate(place("sd1"), PROTECTORS["mima"], 2)
+
+
+def test_a_ledger_counts_memory_once_and_only_while_it_is_there() -> None:
+    with rehearsal() as ledger:
+        a = torch.zeros(1000)
+        view, other = a.view(10, 100), a + 1
+        assert ledger.held == 8000
+        a.add_(1)
+        del a
+        assert ledger.held == 8000  # the view holds it
+        del view, other
+        assert ledger.held == 0
+        assert ledger.peak(lambda: torch.zeros(10)) == 40
+        assert ledger.most == 40
+        assert torch.zeros(()).item() == 1.0
+    with Weightless(), Ledger() as again:
+        assert again.peak(lambda: None) == 0
