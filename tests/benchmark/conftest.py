@@ -101,7 +101,7 @@ class Shift:
     num_class_images: ClassVar[int] = 0
 
 
-def shifted(backbone: Any, material: Any, settings: Shift, seed: int, watch: Any) -> Any:
+def shifted(backbone: Any, material: Any, settings: Shift, seed: int, watch: Any, steps: Any) -> Any:
     CALLS.append("protect")
     model = backbone.copy()
     with torch.no_grad():

@@ -10,6 +10,7 @@ from apdm.benchmark.methods import METHODS
 from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import PUBLISHED
+from apdm.steps import all_steps
 from apdm.toybox import presets
 
 
@@ -31,5 +32,5 @@ def test_a_protector_runs_with_the_settings_that_it_is_given() -> None:
     asked: list[object] = []
     method = replace(METHODS.protectors["apdm"], loop=lambda *arguments: asked.extend(arguments))
     method.using(presets.PROTECTION)("model", "material", 7, "watch")
-    assert asked == ["model", "material", presets.PROTECTION, 7, "watch"]
+    assert asked == ["model", "material", presets.PROTECTION, 7, "watch", all_steps]
     assert method.settings == PUBLISHED
