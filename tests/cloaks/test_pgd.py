@@ -63,5 +63,5 @@ def test_a_climb_leaves_its_start_as_it_is() -> None:
 
 def test_a_climb_that_diverges_stops_with_one_line() -> None:
     climb = Climb(Ball(values(0.0), 0.1), 0.1, 1, 1, silent)
-    with pytest.raises(InputError, match="the cloak diverged at step 1, its loss is .*: lower the rates"):
+    with pytest.raises(InputError, match=r"the cloak diverged at step 1, its loss is .*: lower the rates"):
         climb(values(0.0), lambda pictures, draws: pictures.sum() / 0, 0)
