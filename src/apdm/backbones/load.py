@@ -130,8 +130,8 @@ def blank(model: str) -> Backbone:
 
 def _blank(place: str, part: str, library: str, name: str) -> Any:
     """A network as its config describes it; tokenizers and samplers have no weights and are as they are."""
-    kind = _class(library, name)
-    if not issubclass(kind, nn.Module):
+    kind: Any = _class(library, name)
+    if nn.Module not in kind.__mro__:
         return kind.from_pretrained(place, subfolder=part)
     if library == "diffusers":
         return kind.from_config(kind.load_config(place, subfolder=part))

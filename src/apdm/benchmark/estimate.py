@@ -144,8 +144,8 @@ def estimate(
         found: list[ProtectionMaterial] = []
 
         def encode() -> None:
-            sets = (torch.zeros(number, 3, side, side) for number in (photos, photos, count))
-            found.append(protection_material(backbone, *sets, INSTANCE, CLASS))
+            own, paired, prior = (torch.zeros(number, 3, side, side) for number in (photos, photos, count))
+            found.append(protection_material(backbone, own, paired, prior, INSTANCE, CLASS))
 
         encoding = ledger.peak(encode)
         walk = rehearsed(ledger, backbone, found[0], protector)
@@ -192,11 +192,11 @@ def walked(
 ) -> Walk:
     """The first `updates` of a protection. Raises `InputError` for one that must see numbers."""
     heard: list[Passes] = []
-    total, taken = 0, 1
+    updates_of_all, taken = 0, 1
 
-    def few(all_updates: int, state: State) -> Iterable[int]:
-        nonlocal total, taken
-        total, taken = all_updates, min(updates, all_updates)
+    def few(total: int, state: State) -> Iterable[int]:
+        nonlocal updates_of_all, taken
+        updates_of_all, taken = total, min(updates, total)
         return range(taken)
 
     def note(network: object, given: object, output: Any) -> None:
@@ -211,5 +211,5 @@ def walked(
         raise InputError(what, fix="take another method") from error
     finally:
         hook.remove()
-    rows = sum(heard, Passes(0, 0)) * total
+    rows = sum(heard, Passes(0, 0)) * updates_of_all
     return Walk(peak, Passes(rows.forward // taken, rows.backward // taken))
