@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from apdm.errors import InputError, at_least, positive, unknown
+from apdm.errors import Diverged, InputError, at_least, positive, unknown
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,11 @@ def test_what_is_not_positive_is_named(rate: float) -> None:
         positive(Settings(rate=rate), "steps", "rate")
 
 
-def test_an_error_keeps_its_words_between_processes() -> None:
-    error = InputError("MODEL is not there", fix="give a folder")
+@pytest.mark.parametrize("kind", [InputError, Diverged])
+def test_an_error_keeps_its_words_between_processes(kind: type[InputError]) -> None:
+    error = kind("MODEL is not there", fix="give a folder")
     again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind
     assert (str(again), again.what, again.fix) == (
         "MODEL is not there: give a folder",
         "MODEL is not there",

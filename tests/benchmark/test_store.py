@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from apdm.benchmark import store
 from apdm.benchmark.card import protected_card
 from apdm.benchmark.store import discard, forget_parts, plain, save_file, save_model, versions
 from apdm.errors import InputError
@@ -87,6 +88,22 @@ def test_a_save_that_was_killed_half_way_is_made_good(tiny: StableDiffusion, tmp
     assert (tmp_path / "out" / "README.md").read_text() == "card"
     assert (tmp_path / "out" / "model_index.json").exists()
     assert not (tmp_path / "out" / "unet" / "old.txt").exists()
+
+
+def test_a_model_that_is_replaced_is_no_model_until_all_of_it_is(
+    tiny: StableDiffusion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(tiny.save, tmp_path / "out", "card", {})
+
+    def stop_at_the_unet(place: Path) -> None:
+        if place.name == "unet":
+            raise KeyboardInterrupt
+        discard(place)
+
+    monkeypatch.setattr(store, "discard", stop_at_the_unet)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(tiny.save, tmp_path / "out", "card", {})
+    assert not (tmp_path / "out" / "model_index.json").exists()
 
 
 def test_what_killed_processes_left_is_forgotten_and_nothing_else(tmp_path: Path) -> None:

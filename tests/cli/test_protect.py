@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from apdm.benchmark import checkpoints
+from apdm.cli import protect
 from apdm.cli.main import main
 
 if TYPE_CHECKING:
@@ -192,10 +193,19 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 
 
 def test_what_does_not_fit_a_checkpoint_is_refused(
-    job: list[str], stopped: Path, tmp_path: Path, tiny: StableDiffusion, capsys: pytest.CaptureFixture[str]
+    job: list[str],
+    stopped: Path,
+    tmp_path: Path,
+    tiny: StableDiffusion,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     again = ["--outer_steps", "4", "--output_dir", str(stopped), "--resume_from_checkpoint"]
     before = sorted(stopped.rglob("*"))
+    with monkeypatch.context() as patch:
+        patch.setattr(protect, "load", None)  # neither settings nor photos need a model
+        said = refused(capsys, *job, *again, "latest", "--beta", "2")
+        assert "made with protection.beta 1.0, not 2.0" in said
     assert "checkpoint-4 was made with protection.outer_steps 4, not 6" in refused(
         capsys, *job, *again, "latest", "--outer_steps", "6"
     )
