@@ -58,6 +58,11 @@ def test_table_1_has_its_fourteen_rows_and_placebos() -> None:
     }
 
 
+def test_photographs_go_through_the_methods_and_the_sheet_of_table_1() -> None:
+    table, photographs = (read_grid(SCENARIOS / f"{name}.toml") for name in ("table1", "photographs"))
+    assert photographs.sheet == table.sheet == tuple(row.label for row in photographs.row)
+
+
 @pytest.mark.parametrize(
     ("line", "wrong", "said"),
     [
