@@ -29,7 +29,7 @@ def test_the_condition_is_both_penultimate_states_and_the_second_pooled(model: S
     assert torch.equal(condition.parts["text"][..., :32], first.hidden_states[1])  # of two layers
     assert torch.equal(condition.parts["text"][..., 32:], second.hidden_states[1])
     assert torch.equal(condition.parts["pooled"], second.text_embeds)
-    assert condition[1:].parts["pooled"].shape == (1, 32)
+    assert condition.parts["pooled"].shape == (2, 32)
 
 
 def test_each_picture_is_told_its_own_size(model: StableDiffusionXL, monkeypatch: pytest.MonkeyPatch) -> None:

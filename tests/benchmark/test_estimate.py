@@ -92,7 +92,7 @@ def test_the_peak_is_that_of_the_run(place: Callable[[str], str], family: str, s
 def test_drawing_and_encoding_are_rehearsed_too(place: Callable[[str], str]) -> None:
     folder = place("sd1")
     backbone, many = load(folder), Sampling(num_inference_steps=1, sample_batch_size=64)
-    said = estimate(folder, using(Ascent(num_class_images=64, max_steps=1)), 2, sampling=many)
+    said = estimate(folder, using(Ascent(num_class_images=64, max_train_steps=1)), 2, sampling=many)
     loaded = said.network + said.others
     drawn = profiled(lambda: backbone.generate([CLASS] * 64, list(range(64)), many))
     pictures = torch.zeros(64, 3, 16, 16)
@@ -100,9 +100,9 @@ def test_drawing_and_encoding_are_rehearsed_too(place: Callable[[str], str]) -> 
     assert said.drawing == pytest.approx(loaded + drawn, rel=0.1)
     assert said.encoding == pytest.approx(loaded + encoded, rel=0.1)
     assert said.peak == said.drawing > said.protecting
-    one_by_one, few = replace(many, sample_batch_size=1), using(Ascent(num_class_images=1, max_steps=1))
+    one_by_one, few = replace(many, sample_batch_size=1), using(Ascent(num_class_images=1, max_train_steps=1))
     alone = estimate(folder, few, 2, sampling=one_by_one).drawing
-    many_to_come = using(Ascent(num_class_images=200, max_steps=1))
+    many_to_come = using(Ascent(num_class_images=200, max_train_steps=1))
     assert estimate(folder, many_to_come, 2, sampling=one_by_one).drawing == pytest.approx(alone, rel=0.02)
 
 
@@ -128,7 +128,7 @@ def test_the_passes_are_those_of_the_whole_run(place: Callable[[str], str]) -> N
 
 
 def test_a_larger_picture_takes_more_and_the_weights_do_not(place: Callable[[str], str]) -> None:
-    quick = using(Ascent(max_steps=1))
+    quick = using(Ascent(max_train_steps=1))
     small, large = (estimate(place("sd1"), quick, 2, size) for size in (None, 64))
     weights = sum(weight.nbytes for weight in load(place("sd1")).network.parameters())
     assert small.network == large.network == weights

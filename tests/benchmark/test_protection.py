@@ -73,7 +73,7 @@ def shop_in(folder: Path, tiny: StableDiffusion, judge: FeatureExtractor) -> Wor
 def done(tmp_path_factory: pytest.TempPathFactory, tiny: StableDiffusion, mean_colours) -> Workshop:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(protection, "PUBLISHED", dataclasses.replace(PROTECTION, learning_rate=5e-6))
-        patch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_steps=3))
+        patch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_train_steps=3))
         patch.setattr(protection, "KID_PICTURES", 8)
         shop = shop_in(tmp_path_factory.mktemp("scenario"), tiny, mean_colours)
         for class_noun in SCENARIO.class_nouns:
@@ -153,7 +153,7 @@ def test_the_placebos_are_what_they_are_called(
 def test_ascent_goes_as_far_as_protection(
     tmp_path: Path, tiny: StableDiffusion, mean_colours, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_steps=50))
+    monkeypatch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_train_steps=50))
     shop = shop_in(tmp_path, tiny, mean_colours)
     subject = shop.subject("dog", 0)
     wanted = protection.moved(tiny, protection.protected_model(shop, subject))
@@ -164,7 +164,7 @@ def test_each_attack_is_on_the_model_that_it_is_called_after(
     tmp_path: Path, tiny: StableDiffusion, mean_colours, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protection, "PUBLISHED", dataclasses.replace(PROTECTION, learning_rate=5e-6))
-    monkeypatch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_steps=3))
+    monkeypatch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_train_steps=3))
     shop = shop_in(tmp_path, tiny, mean_colours)
     attacked: list[tuple[str, list[Tensor]]] = []
 

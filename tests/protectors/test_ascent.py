@@ -38,7 +38,9 @@ def test_the_loss_is_lambda_times_the_class_minus_the_subject(
 def test_it_raises_the_subjects_error_and_leaves_the_input(
     tiny: StableDiffusion, material: Material, mean_error
 ) -> None:
-    ascended = ascend(tiny, material, Ascent(1.0, learning_rate=3e-3, max_steps=20, train_batch_size=4), 0)
+    ascended = ascend(
+        tiny, material, Ascent(1.0, learning_rate=3e-3, max_train_steps=20, train_batch_size=4), 0
+    )
     assert mean_error(ascended, material.instance) > 1.02 * mean_error(tiny, material.instance)
     assert not any(weight.requires_grad for weight in ascended.weights().values())
 
@@ -48,7 +50,9 @@ def test_a_larger_lambda_keeps_the_class_better(
 ) -> None:
     kept = [
         mean_error(
-            ascend(tiny, material, Ascent(weight, learning_rate=3e-3, max_steps=20, train_batch_size=4), 0),
+            ascend(
+                tiny, material, Ascent(weight, learning_rate=3e-3, max_train_steps=20, train_batch_size=4), 0
+            ),
             material.prior,
         )
         for weight in (0.0, 10.0)
@@ -57,8 +61,8 @@ def test_a_larger_lambda_keeps_the_class_better(
 
 
 def test_it_stops_at_the_distance(tiny: StableDiffusion, material: Material, heard) -> None:
-    config = Ascent(learning_rate=1e-3, max_steps=50)
-    one_step = moved(tiny, ascend(tiny, material, Ascent(learning_rate=1e-3, max_steps=1), 0))
+    config = Ascent(learning_rate=1e-3, max_train_steps=50)
+    one_step = moved(tiny, ascend(tiny, material, Ascent(learning_rate=1e-3, max_train_steps=1), 0))
     ascended = ascend(tiny, material, config, 0, distance=2.5 * one_step, watch=heard)
     assert moved(tiny, ascended) >= 2.5 * one_step
     assert 2 < heard.steps[-1][1] < 50

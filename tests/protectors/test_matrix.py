@@ -32,7 +32,7 @@ from apdm.steps import State
 LESSON = DreamBooth(1e-3)
 SHORT = {
     "apdm": APDM(learning_rate=1e-3, outer_steps=2, inner_steps=2, simulated=LESSON, anchor_weight=1.0),
-    "ascent": Ascent(learning_rate=1e-3, max_steps=2),
+    "ascent": Ascent(learning_rate=1e-3, max_train_steps=2),
     "imma": IMMA(learning_rate=1e-3, max_train_steps=4, simulated=LESSON),
     "mima": MIMA(learning_rate=1e-3, max_train_steps=4, simulated=LESSON),
 }

@@ -22,7 +22,7 @@ INSTANCE, CLASS = "a photo of sks dog", "a photo of dog"
 QUICK = {
     Nothing: {},
     APDM: {"outer_steps": 1, "learning_rate": 1e-3},
-    Ascent: {"max_steps": 1, "learning_rate": 1e-3},
+    Ascent: {"max_train_steps": 1, "learning_rate": 1e-3},
     IMMA: {"max_train_steps": 2, "learning_rate": 1e-3, "simulated": DreamBooth(learning_rate=1e-3)},
     MIMA: {"max_train_steps": 2, "learning_rate": 1e-3},
 }
@@ -80,7 +80,7 @@ def test_a_name_that_is_none_offers_the_nearest_and_settings_must_fit() -> None:
 def test_ascent_and_imma_get_the_subject_and_the_class(
     tiny: StableDiffusion, material: ProtectionMaterial
 ) -> None:
-    ascent = Ascent(max_steps=2, learning_rate=1e-3)
+    ascent = Ascent(max_train_steps=2, learning_rate=1e-3)
     found = PROTECTORS["ascent"].using(ascent)(tiny, material, 3).weights()
     alone = ascend(tiny, material.attack, ascent, 3).weights()
     assert all(torch.equal(weight, alone[name]) for name, weight in found.items())

@@ -29,9 +29,6 @@ class Condition:
     def __len__(self) -> int:
         return len(next(iter(self.parts.values())))
 
-    def __getitem__(self, index: Tensor | slice) -> Condition:
-        return Condition({name: part[index] for name, part in self.parts.items()})
-
     def repeat(self, count: int) -> Condition:
         """The whole condition `count` times in a row."""
         return Condition(

@@ -39,7 +39,7 @@ from apdm.subject import SetName, Subject
 UNPROTECTED = "unprotected"
 KID_PICTURES = 1000  # of each side; its halves are drawn from them, our choice
 FIRST_ONLY = {"published preset"}  # 16,000 simulated steps: the first subject of each class stands for all
-ASCENT = Ascent(prior_loss_weight=10.0, learning_rate=2e-4, max_steps=5000, train_batch_size=4)
+ASCENT = Ascent(prior_loss_weight=10.0, learning_rate=2e-4, max_train_steps=5000, train_batch_size=4)
 
 
 def protected_name(subject: Subject) -> str:
@@ -75,7 +75,8 @@ def ascended_model(shop: Workshop, subject: Subject) -> Backbone:
         ascended = ascend(backbone, material, ASCENT, shop.scenario.seed, far, shop.watch)
         if moved(backbone, ascended) < far:
             raise InputError(
-                f"naive ascent moved less than the protection in {ASCENT.max_steps} steps", fix="give it more"
+                f"naive ascent moved less than the protection in {ASCENT.max_train_steps} steps",
+                fix="give it more",
             )
         return ascended
 

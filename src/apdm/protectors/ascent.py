@@ -26,7 +26,7 @@ class Ascent:
     """lambda of the class images' loss [APDM eq. 8; 10 and 15 are named]."""
     learning_rate: float = 5e-6
     """Of AdamW, constant [APDM sec. 4.1]."""
-    max_steps: int = 800
+    max_train_steps: int = 800
     """Steps, unless `distance` is reached before [APDM's comparison]."""
     train_batch_size: int = 1
     """Subject images, and as many class images, a step [APDM sec. 4.1]."""
@@ -35,7 +35,7 @@ class Ascent:
 
     def __post_init__(self) -> None:
         positive(self, "learning_rate")
-        at_least(self, prior_loss_weight=0, max_steps=1, train_batch_size=1, num_class_images=1)
+        at_least(self, prior_loss_weight=0, max_train_steps=1, train_batch_size=1, num_class_images=1)
 
 
 def ascent_loss(model: Backbone, material: Material, config: Ascent, draws: torch.Generator) -> Scalar:
@@ -59,18 +59,19 @@ def ascend(
     watch: Watch = silent,
     steps: Steps = all_steps,
 ) -> Backbone:
-    """A copy of `backbone` after `config.max_steps` steps, or as soon as its weights lie `distance`
+    """A copy of `backbone` after `config.max_train_steps` steps, or as soon as its weights lie `distance`
     (Euclidean, all together) from the input's; the input stays as it is, bit for bit."""
     ascended = backbone.copy()
     optimizer = adamw(ascended.network.requires_grad_(True).parameters(), config.learning_rate)
-    watch("ascent", 0, config.max_steps, {})
-    for step in steps(config.max_steps, {"ascended": ascended.weights(), "optimizer": moments(optimizer)}):
+    watch("ascent", 0, config.max_train_steps, {})
+    changed = {"ascended": ascended.weights(), "optimizer": moments(optimizer)}
+    for step in steps(config.max_train_steps, changed):
         loss = ascent_loss(ascended, material, config, generator(seed, "ascent", step))
         value = finite(loss, "the ascent", step + 1)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        watch("ascent", step + 1, config.max_steps, {"ascent_loss": value})
+        watch("ascent", step + 1, config.max_train_steps, {"ascent_loss": value})
         if moved(backbone, ascended) >= distance:
             break
     ascended.network.requires_grad_(False)

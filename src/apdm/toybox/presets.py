@@ -62,7 +62,7 @@ PROTECTIONS: dict[str, Settings] = {
     "apdm-unpaired": replace(PROTECTION, paired=False),
     "apdm-without-l2p": replace(PROTECTION, inner_steps=0),
     "apdm-leak": replace(PROTECTION, leak=True),
-    "ascent": Ascent(learning_rate=2e-4, max_steps=300, train_batch_size=4, num_class_images=64),
+    "ascent": Ascent(learning_rate=2e-4, max_train_steps=300, train_batch_size=4, num_class_images=64),
     "imma": IMMA(learning_rate=8e-4, max_train_steps=300, simulated=ATTACK),
     "mima": MIMA(
         learning_rate=8e-4,
