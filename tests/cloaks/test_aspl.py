@@ -6,12 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from apdm.backbones.tiny import tiny_stable_diffusion
-from apdm.cloaks import aspl, objective
+from apdm.cloaks import anti_dreambooth
 from apdm.cloaks.aspl import ASPL
 from apdm.cloaks.base import CloakMaterial
 from apdm.cloaks.objective import instance_error
-from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
 
 LESSON = DreamBooth(learning_rate=1e-3, max_train_steps=2)
@@ -35,7 +33,7 @@ def test_it_climbs_at_surrogates_that_go_on_learning(
         climbed.append(next(model.network.parameters()).detach().clone())
         return instance_error(model, prompt)
 
-    monkeypatch.setattr(objective, "instance_error", spy)
+    monkeypatch.setattr(anti_dreambooth, "instance_error", spy)
     ASPL(steps=1, rounds=4, surrogate=LESSON)(tiny, material, 0)
     before = next(tiny.network.parameters())
     way = [float((weight - before).abs().mean()) for weight in climbed]
@@ -51,17 +49,7 @@ def test_the_targeted_variant_is_told_its_target(tiny, material: CloakMaterial, 
         told.append((prompt, target))
         return instance_error(model, prompt)
 
-    monkeypatch.setattr(objective, "targeted_objective", spy)
+    monkeypatch.setattr(anti_dreambooth, "targeted_objective", spy)
     ASPL(steps=1, rounds=2, surrogate=LESSON, targeted=True)(tiny, material, 0)
     assert [prompt for prompt, _ in told] == [material.instance_prompt] * 2
     assert torch.equal(told[0][1], material.target_picture)
-
-
-def test_continuous_time_is_refused_before_anything_is_trained(
-    material: CloakMaterial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = tiny_stable_diffusion()
-    model.schedule = object()  # pyright: ignore[reportAttributeAccessIssue]
-    monkeypatch.setattr(aspl, "alternating", None)
-    with pytest.raises(InputError, match="time is continuous"):
-        ASPL(targeted=True)(model, material, 0)

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from apdm.backbones.tiny import tiny_stable_diffusion
-from apdm.cloaks import fsmg, objective
+from apdm.cloaks import anti_dreambooth
 from apdm.cloaks.base import CloakMaterial
 from apdm.cloaks.budget import Budget
 from apdm.cloaks.fsmg import FSMG
 from apdm.cloaks.objective import instance_error, targeted_objective
-from apdm.errors import InputError
 from apdm.personalizers.base import Material, personalize
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.seeding import derive, generator
@@ -35,7 +34,7 @@ def climbed(monkeypatch: pytest.MonkeyPatch) -> list:
         objective = instance_error(model, prompt)
         return lambda pictures, draws: (models.append(model), objective(pictures, draws))[1]
 
-    monkeypatch.setattr(objective, "instance_error", spy)
+    monkeypatch.setattr(anti_dreambooth, "instance_error", spy)
     return models
 
 
@@ -96,13 +95,3 @@ def test_the_targeted_variant_leads_nearer_to_the_target(tiny, material: CloakMa
             ).item()
 
     assert way(targeted) < 0.98 * way(untargeted)
-
-
-def test_continuous_time_is_refused_before_anything_is_trained(
-    material: CloakMaterial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = tiny_stable_diffusion()
-    model.schedule = object()  # pyright: ignore[reportAttributeAccessIssue]
-    monkeypatch.setattr(fsmg, "personalize", None)
-    with pytest.raises(InputError, match="time is continuous"):
-        FSMG(targeted=True)(model, material, 0)

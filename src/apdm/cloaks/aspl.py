@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apdm.backbones.base import Backbone
-from apdm.cloaks.base import Cloak, CloakMaterial, Round
+from apdm.cloaks.anti_dreambooth import AntiDreamBooth
+from apdm.cloaks.base import CloakMaterial, Round
 from apdm.cloaks.budget import Budget
-from apdm.cloaks.objective import subject_objective
 from apdm.cloaks.pgd import Climb, Objective
 from apdm.cloaks.surrogate import alternating
 from apdm.personalizers.base import Personalizer
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.schedules import discrete
 from apdm.watch import Watch
 
 
 @dataclass(frozen=True)
-class ASPL(Cloak):
+class ASPL(AntiDreamBooth):
     """max over pictures of l at a surrogate that learns from them, round by round.
 
     E-ASPL is the same against several models, each with a surrogate of its own."""
@@ -30,25 +29,15 @@ class ASPL(Cloak):
     """Steps a round [code]."""
     rounds: int = 50
     """Rounds [code]."""
-    targeted: bool = False
-    """Lead to the target picture as well, T-ASPL [untargeted is the paper's main form]."""
     surrogate: Personalizer = DreamBooth(learning_rate=5e-7, max_train_steps=3)
     """The attack that the surrogates are trained by; its steps are those of one lesson [code: 3]."""
-
-    learns = True
-
-    @property
-    def uses_target(self) -> bool:
-        return self.targeted
 
     def against(
         self, backbone: Backbone, material: CloakMaterial, climb: Climb, seed: int, watch: Watch
     ) -> Round:
-        if self.targeted:
-            discrete(backbone.schedule)  # refuses before anything is trained
+        self.check(backbone)
 
         def objective(model: Backbone) -> Objective:
-            prompt, target = material.instance_prompt, material.target_picture
-            return subject_objective(model, prompt, target, targeted=self.targeted)
+            return self.objective(model, material)
 
         return alternating(backbone, self.surrogate, objective, material, climb, seed)

@@ -6,19 +6,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apdm.backbones.base import Backbone
-from apdm.cloaks.base import Cloak, CloakMaterial, Round
+from apdm.cloaks.anti_dreambooth import AntiDreamBooth
+from apdm.cloaks.base import CloakMaterial, Round
 from apdm.cloaks.budget import Budget
-from apdm.cloaks.objective import subject_objective
 from apdm.cloaks.pgd import Climb
 from apdm.personalizers.base import Material, Personalizer, personalize
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.schedules import discrete
 from apdm.seeding import derive
 from apdm.watch import Watch, titled
 
 
 @dataclass(frozen=True)
-class FSMG(Cloak):
+class FSMG(AntiDreamBooth):
     """max over pictures of l at fixed weights, which `surrogate` has learnt from the clean photos.
 
     E-FSMG is the same against several models, published with 60 rounds of 12 steps."""
@@ -31,26 +30,15 @@ class FSMG(Cloak):
     """Steps a round [code; E-FSMG: 12]."""
     rounds: int = 1
     """Rounds, after each of which the models of an ensemble are averaged [code; E-FSMG: 60]."""
-    targeted: bool = False
-    """Lead to the target picture as well, T-FSMG [untargeted is the paper's main form]."""
     surrogate: Personalizer = DreamBooth(learning_rate=5e-7, max_train_steps=1000, train_batch_size=2)
     """The attack that the surrogate is trained by [Anti-DreamBooth's]."""
-
-    learns = True
-
-    @property
-    def uses_target(self) -> bool:
-        return self.targeted
 
     def against(
         self, backbone: Backbone, material: CloakMaterial, climb: Climb, seed: int, watch: Watch
     ) -> Round:
-        if self.targeted:
-            discrete(backbone.schedule)  # refuses before anything is trained
+        self.check(backbone)
         prior = None if material.prior is None else backbone.encode(material.prior, material.class_prompt)
         lesson = Material(backbone.encode(material.clean, material.instance_prompt), prior)
         trained = personalize(backbone, self.surrogate, lesson, seed, titled(watch, "surrogate"))
-        objective = subject_objective(
-            trained, material.instance_prompt, material.target_picture, targeted=self.targeted
-        )
+        objective = self.objective(trained, material)
         return lambda pictures, number: climb(pictures, objective, derive(seed, "round", number))

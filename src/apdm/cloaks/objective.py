@@ -58,11 +58,6 @@ def instance_error(backbone: Backbone, prompt: str) -> Objective:
     return objective
 
 
-def subject_objective(backbone: Backbone, prompt: str, target: Pixels, *, targeted: bool) -> Objective:
-    """Anti-DreamBooth's: l, or with `targeted` the target's part too."""
-    return targeted_objective(backbone, prompt, target) if targeted else instance_error(backbone, prompt)
-
-
 def targeted_objective(backbone: Backbone, prompt: str, target: Pixels) -> Objective:
     """l - |z_{t-1} as predicted - target's z_{t-1}|^2, means of both (T-FSMG, T-ASPL). The target is
     encoded once, to its posterior's mean. Raises `InputError` where time is continuous."""
