@@ -8,24 +8,14 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.fid import Moments, fid, fid_score, frechet_distance, moments
+from apdm.metrics.fid import Moments, fid, frechet_distance, moments
 from apdm.seeding import generator
 
 
 def normal(mean: list[float], covariance: list[list[float]]) -> Moments:
     root = torch.linalg.cholesky(torch.tensor(covariance).double()).T
     return Moments(torch.tensor(mean).double(), root, 2)
-
-
-class Corner:
-    """The first pixel as features."""
-
-    name, fingerprint, dim = "corner", "0f", 3
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        return pixels[:, :, 0, 0]
 
 
 def test_moments_are_the_mean_and_a_root_of_the_unbiased_covariance() -> None:
@@ -80,37 +70,3 @@ def test_the_value_is_the_distance_of_all_features() -> None:
     assert fid(x, y, seed=0).value == frechet_distance(moments(x), moments(y))
     assert fid(x, x, seed=0).value == pytest.approx(0, abs=1e-9)
     assert fid(x, x, seed=0).low == 0
-
-
-def test_the_interval_is_as_wide_as_the_value_scatters() -> None:
-    intervals = [fid(features(40, "x", i), features(40, "y", i, mean=1.0), seed=0) for i in range(100)]
-    scatter = np.std([interval.value for interval in intervals])
-    width = np.median([interval.high - interval.low for interval in intervals])
-    assert width == pytest.approx(2 * 1.96 * scatter, rel=0.25)
-    assert all(interval.low < interval.value < interval.high for interval in intervals)
-
-
-def test_the_seed_decides_the_interval_only() -> None:
-    x, y = features(20, "x"), features(20, "y")
-    first, again, other = (fid(x, y, seed=seed) for seed in (1, 1, 2))
-    assert first == again
-    assert first.value == other.value
-    assert first.high != other.high
-
-
-def test_the_score_is_printed_under_the_extractors_name() -> None:
-    images, references = torch.rand(5, 3, 2, 2), torch.rand(6, 3, 2, 2)
-    score = fid_score(Corner(), images, references, seed=0)
-    assert score.value == fid(images[:, :, 0, 0], references[:, :, 0, 0], seed=0).value
-    assert (score.metric, score.n) == ("FID over corner", 5)
-    assert (score.direction, score.extractor, score.fingerprint) == (
-        Direction.LOWER_PRESERVES,
-        "corner",
-        "0f",
-    )
-
-
-def test_too_few_images_are_refused() -> None:
-    for n, m in ((3, 9), (9, 3)):
-        with pytest.raises(InputError, match=f"FID of {n} and {m} images"):
-            fid(torch.ones(n, 2), torch.ones(m, 2), seed=0)

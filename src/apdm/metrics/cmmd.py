@@ -6,15 +6,13 @@ with values of the same one only.
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from apdm.direction import Direction
-from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor, Interval, Score
-from apdm.metrics.statistics import distance_interval, halves
+from apdm.metrics.distances import check_counts, distance_score, whole_and_halves
+from apdm.metrics.statistics import distance_interval
 from apdm.seeding import generator
 from apdm.types import Pixels
 
@@ -35,28 +33,14 @@ def cmmd(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int) -> Inte
     The interval is `statistics.distance_interval` of random halves. Raises `InputError` for fewer than four
     features on a side.
     """
-    if len(x) < 4 or len(y) < 4:
-        raise InputError(
-            f"CMMD of {len(x)} and {len(y)} images has no halves to compare", fix="give four or more of each"
-        )
+    check_counts("CMMD", x, y)
     kernels = gaussian_kernel(x, x), gaussian_kernel(y, y), gaussian_kernel(x, y)
-    rng = generator(seed, "cmmd")
-    whole = _biased(torch.ones(1, len(x)).double(), torch.ones(1, len(y)).double(), *kernels)
-    repeated = _biased(halves(len(x), HALVES, rng), halves(len(y), HALVES, rng), *kernels)
-    return distance_interval(float(whole), repeated.numpy())
+    return distance_interval(*whole_and_halves(_biased, kernels, HALVES, generator(seed, "cmmd")))
 
 
 def cmmd_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *, seed: int) -> Score:
     """CMMD of generated images to reference images; `n` counts the generated ones."""
-    interval = cmmd(extractor(images), extractor(references), seed=seed)
-    return Score.of(
-        interval,
-        metric=f"CMMD over {extractor.name}",
-        n=len(images),
-        direction=Direction.LOWER_PRESERVES,
-        extractor=extractor.name,
-        fingerprint=extractor.fingerprint,
-    )
+    return distance_score("CMMD", cmmd, extractor, images, references, seed=seed)
 
 
 def _biased(

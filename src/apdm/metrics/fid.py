@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from apdm.direction import Direction
 from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor, Interval, Score
+from apdm.metrics.distances import check_counts, distance_score
 from apdm.metrics.statistics import distance_interval, halves
 from apdm.seeding import generator
 from apdm.types import Pixels
@@ -59,10 +59,7 @@ def fid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int) -> Inter
 
     Raises `InputError` for fewer than four features on a side.
     """
-    if len(x) < 4 or len(y) < 4:
-        raise InputError(
-            f"FID of {len(x)} and {len(y)} images has no halves to compare", fix="give four or more of each"
-        )
+    check_counts("FID", x, y)
     rng = generator(seed, "fid")
     pairs = zip(halves(len(x), HALVES, rng).bool(), halves(len(y), HALVES, rng).bool(), strict=True)
     repeated = [frechet_distance(moments(x[some]), moments(y[others])) for some, others in pairs]
@@ -71,12 +68,4 @@ def fid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int) -> Inter
 
 def fid_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *, seed: int) -> Score:
     """FID of generated images to reference images; `n` counts the generated ones."""
-    interval = fid(extractor(images), extractor(references), seed=seed)
-    return Score.of(
-        interval,
-        metric=f"FID over {extractor.name}",
-        n=len(images),
-        direction=Direction.LOWER_PRESERVES,
-        extractor=extractor.name,
-        fingerprint=extractor.fingerprint,
-    )
+    return distance_score("FID", fid, extractor, images, references, seed=seed)

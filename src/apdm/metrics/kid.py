@@ -6,14 +6,12 @@ The published KID looks through Inception-v3; this one through any extractor, so
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from apdm.direction import Direction
-from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor, Interval, Score
-from apdm.metrics.statistics import halves, percentile_interval
+from apdm.metrics.distances import check_counts, distance_score, whole_and_halves
+from apdm.metrics.statistics import percentile_interval
 from apdm.seeding import generator
 from apdm.types import Pixels
 
@@ -36,32 +34,18 @@ def kid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int) -> Inter
     (1/h - 1/n = 1/n), or up to sqrt(3) times wider where the two distributions are equal.
     Raises `InputError` for fewer than four features on a side.
     """
-    if len(x) < 4 or len(y) < 4:
-        raise InputError(
-            f"KID of {len(x)} and {len(y)} images has no halves to compare", fix="give four or more of each"
-        )
+    check_counts("KID", x, y)
     kernels = (
         polynomial_kernel(x, x).fill_diagonal_(0),
         polynomial_kernel(y, y).fill_diagonal_(0),
         polynomial_kernel(x, y),
     )
-    rng = generator(seed, "kid")
-    whole = _unbiased(torch.ones(1, len(x)).double(), torch.ones(1, len(y)).double(), *kernels)
-    repeated = _unbiased(halves(len(x), HALVES, rng), halves(len(y), HALVES, rng), *kernels)
-    return percentile_interval(float(whole), repeated.numpy())
+    return percentile_interval(*whole_and_halves(_unbiased, kernels, HALVES, generator(seed, "kid")))
 
 
 def kid_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *, seed: int) -> Score:
     """KID of generated images to reference images; `n` counts the generated ones."""
-    interval = kid(extractor(images), extractor(references), seed=seed)
-    return Score.of(
-        interval,
-        metric=f"KID over {extractor.name}",
-        n=len(images),
-        direction=Direction.LOWER_PRESERVES,
-        extractor=extractor.name,
-        fingerprint=extractor.fingerprint,
-    )
+    return distance_score("KID", kid, extractor, images, references, seed=seed)
 
 
 def _unbiased(
