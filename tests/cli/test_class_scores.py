@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from apdm.benchmark import class_images
+from apdm.benchmark.record import Figure
 from apdm.cli import class_scores, evaluate
-from apdm.cli.class_scores import check_judges, check_numbers
+from apdm.cli.class_scores import check_judges, check_numbers, kid_before_and_after
 from apdm.cli.main import main
+from apdm.direction import Direction
 from apdm.errors import InputError
 from apdm.metrics import clip
 from apdm.metrics.cmmd import cmmd
@@ -58,7 +59,7 @@ def judges(monkeypatch: pytest.MonkeyPatch) -> list[MadeUp]:
     monkeypatch.setattr(clip, "ClipExtractor", MadeUp)
     monkeypatch.setattr(evaluate, "InceptionExtractor", MadeUp)
     monkeypatch.setattr(class_scores, "weights_file", Path)
-    monkeypatch.setattr(class_images, "INCEPTION", "inception.pth")
+    monkeypatch.setattr(class_scores, "INCEPTION", "inception.pth")
     return MadeUp.made
 
 
@@ -166,3 +167,12 @@ def test_sets_too_small_for_a_distance_are_refused(name: str) -> None:
     check_numbers({name: 4, "attacked_protected": 1})
     with pytest.raises(InputError, match="holds 3 pictures: give 4 or more"):
         check_numbers({name: 3, "attacked_protected": 1})
+
+
+def test_kid_before_and_after_needs_both() -> None:
+    one = Figure(0.1, 0.0, 0.2, 8, "inception", Direction.LOWER_PRESERVES)
+    title = f"KID over {class_scores.INCEPTION} of class_images"
+    assert kid_before_and_after({title: one}) is None
+    both = kid_before_and_after({title: one, f"{title}_protected": one})
+    assert both is not None
+    assert both.unprotected is one

@@ -1,16 +1,27 @@
-"""What `apdm evaluate` is told of class images: who looks at them, and what they were drawn from."""
+"""What `apdm evaluate` says of class images: how they fit their prompts, how far they are from real ones."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from apdm.benchmark.class_images import TITLES
+from apdm.benchmark.measure import recorded, scored
+from apdm.benchmark.record import BeforeAfter, Figure
 from apdm.benchmark.store import CONFIG_FILE
+from apdm.direction import Direction
 from apdm.errors import InputError
+from apdm.metrics.base import FeatureExtractor, Interval
+from apdm.metrics.inception import NAME as INCEPTION
 from apdm.metrics.inception import is_url, weights_file
+from apdm.types import Pixels
+from apdm.watch import Watch
 
+if TYPE_CHECKING:
+    from apdm.metrics.clip import ClipExtractor
+
+CLASS_FLAGS = {"class_unprotected": "class_images", "class_protected": "class_images_protected"}
 LEAST = 4  # pictures that a distance can be taken of
 
 
@@ -32,15 +43,55 @@ def check_judges(
 
 def check_numbers(counts: Mapping[str, int]) -> None:
     """Raises `InputError` where a set is too small for a distance."""
-    for name, flag in {"references": "references", **TITLES}.items():
+    for name, flag in {"references": "references", **CLASS_FLAGS}.items():
         if counts.get(name, LEAST) < LEAST:
             raise InputError(f"--{flag} holds {counts[name]} pictures", fix=f"give {LEAST} or more")
 
 
-def prompts_of(folders: Mapping[str, Path | None], counts: Mapping[str, int]) -> dict[str, list[str]]:
-    """Of each set of class images that says what it was drawn from."""
-    told = {name: _prompts(place, counts[name]) for name in TITLES if (place := folders[name])}
-    return {name: prompts for name, prompts in told.items() if prompts}
+def prompt_figures(
+    clip: ClipExtractor, pictures: Mapping[str, Pixels], folders: Mapping[str, Path | None], seed: int
+) -> dict[str, Figure]:
+    """The CLIP score of each set of class images that says what it was drawn from."""
+    from apdm.metrics.clip import clip_score  # loads transformers
+
+    figures: dict[str, Figure] = {}
+    for name, flag in CLASS_FLAGS.items():
+        folder = folders[name]
+        prompts = _prompts(folder, len(pictures[name])) if folder else []
+        if prompts:
+            figures[f"CLIP score of {flag}"] = scored(clip_score(clip, pictures[name], prompts, seed=seed))
+    return figures
+
+
+def distance_figures(
+    distances: Mapping[str, Callable[..., Interval]],
+    eye: FeatureExtractor,
+    pictures: Mapping[str, Pixels],
+    references: Pixels | None,
+    seed: int,
+    watch: Watch,
+) -> dict[str, Figure]:
+    """Every distance of each set of class images to the references, each picture looked at once."""
+    if references is None:
+        return {}
+    figures: dict[str, Figure] = {}
+    sets = [name for name in CLASS_FLAGS if name in pictures]
+    watch(eye.name, 0, len(sets), {})
+    known = eye(references)
+    for done, name in enumerate(sets, start=1):
+        seen = eye(pictures[name])
+        for title, distance in distances.items():
+            interval = distance(seen, known, seed=seed)
+            found = recorded(interval, len(seen), Direction.LOWER_PRESERVES, eye)
+            figures[f"{title} over {eye.name} of {CLASS_FLAGS[name]}"] = found
+        watch(eye.name, done, len(sets), {})
+    return figures
+
+
+def kid_before_and_after(figures: Mapping[str, Figure]) -> BeforeAfter | None:
+    """By Inception, if both sets of class images were measured."""
+    titles = [f"KID over {INCEPTION} of {flag}" for flag in CLASS_FLAGS.values()]
+    return BeforeAfter(*(figures[title] for title in titles)) if set(titles) <= set(figures) else None
 
 
 def _prompts(folder: Path, count: int) -> list[str]:

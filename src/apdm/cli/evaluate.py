@@ -12,7 +12,6 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from apdm.benchmark.class_images import TITLES, distance_figures, kid_before_and_after, prompt_figures
 from apdm.benchmark.measure import (
     BRISQUE_DIRECTIONS,
     brisque_figure,
@@ -34,7 +33,14 @@ from apdm.benchmark.record import (
 )
 from apdm.benchmark.store import versions
 from apdm.cli.arguments import read
-from apdm.cli.class_scores import check_judges, check_numbers, prompts_of
+from apdm.cli.class_scores import (
+    CLASS_FLAGS,
+    check_judges,
+    check_numbers,
+    distance_figures,
+    kid_before_and_after,
+    prompt_figures,
+)
 from apdm.cli.options import SubjectOptions, new_folder, pictures_in, public_name
 from apdm.cli.progress import progress
 from apdm.direction import Direction
@@ -62,7 +68,7 @@ EXAMPLE = (
 FLAGS = {  # what a record calls a set of pictures, and the flag that names its folder
     "attacked_protected": "generated",
     "attacked_unprotected": "control",
-    **TITLES,
+    **CLASS_FLAGS,
 }
 
 
@@ -145,8 +151,7 @@ def main(arguments: Sequence[str]) -> None:
             clip = ClipExtractor(wanted.clip)
             seen = _cells(pictures, subject, clip, size, watch, "CLIP-I")
             figures |= _likeness(seen, clip, wanted.seed, "CLIP-I")
-            prompts = prompts_of(folders, {name: len(some) for name, some in pictures.items()})
-            figures |= prompt_figures(clip, pictures, prompts, wanted.seed)
+            figures |= prompt_figures(clip, pictures, folders, wanted.seed)
             figures |= distance_figures({"CMMD": cmmd}, clip, pictures, references, wanted.seed, watch)
         if wanted.inception:
             eye_of_fid, distances = InceptionExtractor(wanted.inception), {"FID": fid, "KID": kid}
