@@ -22,19 +22,6 @@ def run(*arguments: str | Path) -> None:
     main([str(argument) for argument in arguments])
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "dog"
-    run("toybox", "render", "--class_noun", "dog", "--seed", "500001", "--views", "6", "--output_dir", folder)
-    return folder
-
-
-@pytest.fixture
-def model(tiny, tmp_path: Path) -> Path:
-    tiny.save(tmp_path / "model")
-    return tmp_path / "model"
-
-
 LEARNT = ("--num_class_images", "2", "--num_inference_steps", "1", "--surrogate.max_train_steps", "1")
 FEW = ("--steps", "2", "--rounds", "1")
 

@@ -39,19 +39,6 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     return said
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "dog"
-    run("toybox", "render", "--class_noun", "dog", "--seed", "500001", "--views", "6", "--output_dir", folder)
-    return folder
-
-
-@pytest.fixture
-def model(tiny: StableDiffusion, tmp_path: Path) -> Path:
-    tiny.save(tmp_path / "model")
-    return tmp_path / "model"
-
-
 def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     run()
     said = capsys.readouterr().out

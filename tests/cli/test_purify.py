@@ -19,19 +19,6 @@ def run(*arguments: str | Path) -> None:
     main([str(argument) for argument in arguments])
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "dog"
-    run("toybox", "render", "--class_noun", "dog", "--seed", "500001", "--views", "6", "--output_dir", folder)
-    return folder
-
-
-@pytest.fixture
-def model(tiny, tmp_path: Path) -> Path:
-    tiny.save(tmp_path / "model")
-    return tmp_path / "model"
-
-
 def test_pictures_keep_their_size_unless_told_and_gridpure_takes_the_models(
     model: Path, photos: Path, tmp_path: Path
 ) -> None:

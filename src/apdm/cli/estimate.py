@@ -10,9 +10,9 @@ import tyro
 
 from apdm.backbones.base import Sampling
 from apdm.benchmark.estimate import Estimate, estimate
-from apdm.cli.arguments import choice, read
+from apdm.cli.arguments import read
 from apdm.cli.options import MISSING, check_resolution
-from apdm.cli.protect import PRESETS
+from apdm.cli.protect import chosen
 from apdm.errors import at_least
 from apdm.protectors.table import PROTECTORS, Settings
 
@@ -42,12 +42,9 @@ class Forecast(Generic[S]):
 
 
 def main(arguments: Sequence[str]) -> None:
-    method = choice(arguments, "method", PROTECTORS, "apdm")
-    chosen = choice(arguments, "preset", PRESETS, "published")
-    settings, sampling = PRESETS[chosen]
-    of_method = settings[method]
-    defaults = Forecast(MISSING, of_method, method=method, preset=chosen, sampling=sampling)
-    wanted = read(Forecast[type(of_method)], "estimate", arguments, EXAMPLE, defaults)
+    method, preset, settings, sampling = chosen(arguments)
+    defaults = Forecast(MISSING, settings, method=method, preset=preset, sampling=sampling)
+    wanted = read(Forecast[type(settings)], "estimate", arguments, EXAMPLE, defaults)
     at_least(wanted, photos=1)
     check_resolution(wanted.resolution)
     protector = PROTECTORS[method].using(wanted.protection)

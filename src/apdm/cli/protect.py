@@ -81,13 +81,18 @@ class Protect(Generic[S]):
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
 
 
-def main(arguments: Sequence[str]) -> None:
+def chosen(arguments: Sequence[str]) -> tuple[str, str, Settings, Sampling]:
+    """The method and the preset that are asked for, and the defaults that they have. Raises `InputError`."""
     method = choice(arguments, "method", PROTECTORS, "apdm")
-    chosen = choice(arguments, "preset", PRESETS, "published")
-    settings, sampling = PRESETS[chosen]
-    of_method = settings[method]
-    defaults = Protect(MISSING, ASKED, MISSING, of_method, method=method, preset=chosen, sampling=sampling)
-    wanted = read(Protect[type(of_method)], "protect", arguments, EXAMPLE, defaults)
+    preset = choice(arguments, "preset", PRESETS, "published")
+    settings, sampling = PRESETS[preset]
+    return method, preset, settings[method], sampling
+
+
+def main(arguments: Sequence[str]) -> None:
+    method, preset, settings, sampling = chosen(arguments)
+    defaults = Protect(MISSING, ASKED, MISSING, settings, method=method, preset=preset, sampling=sampling)
+    wanted = read(Protect[type(settings)], "protect", arguments, EXAMPLE, defaults)
     at_least(wanted, checkpointing_steps=0, checkpoints_total_limit=1)
     subject = looked_at(wanted)
     checkpoints, folder = _checkpoints(wanted, subject), wanted.output_dir
