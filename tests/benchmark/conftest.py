@@ -80,6 +80,7 @@ protector = "shifted"
 @dataclass(frozen=True)
 class Darker:
     by: float = 0.5
+    learns: bool = True
 
     def __call__(self, backbone: Any, material: Any, seed: int, watch: Any) -> torch.Tensor:
         CALLS.append("cloak")

@@ -146,7 +146,7 @@ def test_photos_are_known_by_their_files_and_not_by_where_they_lie(tmp_path: Pat
     )
     assert here.digest == there.digest
     assert str(tmp_path) not in str(here.config)
-    Image.new("RGB", (64, 64), (1, 1, 1)).save(tmp_path / "there" / "rex" / "1.png")
+    Image.new("RGB", (64, 64), (1, 1, 1)).save(tmp_path / "there" / "rex" / "0.png")
     changed = plan_of(size="real", data=tmp_path / "there").rows["attack"]["dog"][0][0]
     assert changed.digest != here.digest
 

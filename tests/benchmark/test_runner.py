@@ -143,6 +143,9 @@ def test_a_cloak_has_the_other_photos_of_the_subject_as_clean_ones(
 
     monkeypatch.setattr(runner_module, "CloakMaterial", spy)
     runner.found(cell)
+    alone = first(plan_of(("clean = 0", "clean = 0\nsettings.cloak = { learns = false }")), "cloak, 0 clean")
+    runner.found(alone)
+    assert seen.pop().prior is None  # nobody learns from class images
     subject = runner.subject(cell.subject)
     assert torch.equal(seen[0].pixels, subject.pixels("protect", 16))
     assert torch.equal(seen[0].clean, subject.pixels("attack", 16))

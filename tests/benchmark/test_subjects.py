@@ -28,6 +28,35 @@ def test_toys_are_told_apart_by_number_class_and_views() -> None:
     assert len({str(toy.key) for toy in keys}) == 4
 
 
+def test_a_set_of_toys_is_known_by_its_views_alone() -> None:
+    toy = Toy("dog", 0, {"protect": 2, "attack": 3, "held_out": 4})
+    views = {name: toy.key_of(name)["views"] for name in ("protect", "attack", "held_out")}
+    assert views == {"protect": [0, 2], "attack": [2, 5], "held_out": [5, 9]}
+    assert toy.key_of("attack", 1) == {"toy": "dog-450000", "views": [2, 3]}
+    more = Toy("dog", 0, {"protect": 2, "attack": 12, "held_out": 4})
+    assert more.key_of("protect") == toy.key_of("protect")
+    assert more.key_of("attack", 3) == toy.key_of("attack")
+
+
+def test_a_set_of_photos_is_known_by_its_contents_alone(tmp_path: Path) -> None:
+    (tmp_path / "rex").mkdir()
+
+    def keys(*colours: int) -> list[object]:
+        """Of photos with these colours, dealt in turn to protect, attack and held out."""
+        for number, colour in enumerate(colours):
+            Image.new("RGB", (64, 64), (colour, 0, 0)).save(tmp_path / "rex" / f"{number}.png")
+        rex = source("dog", "rex", {}, tmp_path, False)
+        return [rex.key_of(name) for name in ("protect", "attack", "held_out")] + [rex.key_of("protect", 1)]
+
+    three = keys(0, 50, 100)
+    four, five, six = keys(0, 50, 100, 150), keys(0, 50, 100, 150, 200), keys(0, 50, 100, 150, 200, 250)
+    assert [a != b for a, b in zip(three, four, strict=True)] == [True, False, False, False]
+    assert [a != b for a, b in zip(four, five, strict=True)] == [False, True, False, False]
+    assert [a != b for a, b in zip(five, six, strict=True)] == [False, False, True, False]
+    other = keys(7, 50, 100, 150, 200, 250)
+    assert [a != b for a, b in zip(six, other, strict=True)] == [True, False, False, True]
+
+
 def test_photos_are_read_where_they_lie_and_nobody_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "rex"
     folder.mkdir()

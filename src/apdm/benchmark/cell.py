@@ -74,30 +74,39 @@ class Cell:
 
     @property
     def digest(self) -> str:
-        return digest(
-            EVALUATION, self.attack.about, self.control.attack.about, self.judge_weights, self.subject.key
-        )
+        """Of all that its figures and its sheet depend on."""
+        made = self.attack.about, self.control.attack.about, self.own_photos.about
+        return digest(EVALUATION, *made, self.judge_weights, self.subject.key_of("held_out"))
 
     # Works, by what each depends on.
 
     @property
     def own_photos(self) -> Work:
         """The attacker's photos before anything was done to them."""
-        about = {"subject": self.subject.key, "photos": self.photos, "count": self.count}
-        return Work("photos", "", about | {"side of": self.weights})
+        photos = self.subject.key_of(self.photos, self.count)
+        return Work("photos", "", {"photos": photos, "side of": self.weights})
+
+    @property
+    def other_photos(self) -> SetName:
+        """The set that surrogates learn from: photos of the subject that the attacker does not have."""
+        return "attack" if self.photos == "protect" else "protect"
 
     @property
     def cloaked(self) -> Work | None:
         """All of the attacker's photos, cloaked on the unprotected model by the owner."""
         if self.cloak is None or self.clean == self.count:
             return None
+        noun = self.subject.class_noun
         about = {
+            "model": self.weights,
             "photos": self.own_photos.about,
+            "instance prompt": instance_prompt(IDENTIFIER, noun),
             "cloak": plain(self.cloak),
-            "class images": self.drawn(None, class_prompt(self.subject.class_noun)).about,
-            "identifier": IDENTIFIER,
             "seed": self.setup_seed,
         }
+        if self.cloak.settings.learns:
+            about["clean photos"] = self.subject.key_of(self.other_photos)
+            about["class images"] = self.drawn(None, class_prompt(noun)).about
         return Work("cloak", self.cloak.name, about)
 
     @property
@@ -125,10 +134,10 @@ class Cell:
             return None
         who = self.protected_for
         about = {
-            "subject": who.key,
+            "photos": who.key_of("protect"),
+            "instance prompt": instance_prompt(IDENTIFIER, who.class_noun),
             "class images": self.drawn(None, class_prompt(who.class_noun)).about,
             "protector": plain(self.protector),
-            "identifier": IDENTIFIER,
             "seed": self.setup_seed,
         }
         return Work("protect", self.protector.name, about)
@@ -139,7 +148,7 @@ class Cell:
             "model": protected.about if protected else self.weights,
             "prompt": prompt,
             "count": self.class_images,
-            "sampling": plain(self.sampling),
+            "sampling": _drawn_by(self.sampling),
             "seed": self.setup_seed,
         }
         return Work("class-images", "", about)
@@ -156,7 +165,7 @@ class Cell:
         """The pictures by the attacked model; without a personalizer by the model as it is."""
         asked = {
             "prompts": list(self.prompts),
-            "sampling": plain(self.sampling),
+            "sampling": _drawn_by(self.sampling),
             "seed": self.setup_seed,
             "model": self.protected.about if self.protected else self.weights,
         }
@@ -181,8 +190,10 @@ class Cell:
     def works(self) -> tuple[Work, ...]:
         """All that it needs, each once, what others need first."""
         asked: list[Work | None] = [*self.toys, self.own_photos]
-        if self.cloaked and self.personalizer:
-            asked += [self.drawn(None, class_prompt(self.subject.class_noun)), self.cloaked]
+        if self.cloaked and self.cloak and self.personalizer:
+            if self.cloak.settings.learns:
+                asked.append(self.drawn(None, class_prompt(self.subject.class_noun)))
+            asked.append(self.cloaked)
         if self.protected:
             asked += [self.drawn(None, class_prompt(self.protected_for.class_noun)), self.protected]
         for cell in (self.control, self):
@@ -190,6 +201,12 @@ class Cell:
                 asked += [cell.prior, cell.purified]
             asked.append(cell.attack)
         return tuple({work.digest: work for work in asked if work}.values())
+
+
+def _drawn_by(sampling: Sampling) -> About:
+    """What pictures depend on, rounding apart: how many are drawn at a time is memory and speed."""
+    told: dict[str, object] = plain(sampling)
+    return {name: value for name, value in told.items() if name != "sample_batch_size"}
 
 
 def subject_work(who: Source) -> Work:

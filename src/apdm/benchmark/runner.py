@@ -29,7 +29,7 @@ from apdm.pixels import load, save_png
 from apdm.prompts import class_prompt
 from apdm.protectors.apdm import paired_positives, protection_material
 from apdm.seeding import derive
-from apdm.subject import SetName, Subject
+from apdm.subject import Subject
 from apdm.types import Pixels
 from apdm.watch import Watch, silent, titled
 
@@ -177,9 +177,10 @@ class Runner:
 
         def prepare() -> Make:
             backbone, who = self.pristine(cell), self.subject(cell.subject)
-            others: SetName = "attack" if cell.photos == "protect" else "protect"
-            prior = self.class_pictures(cell, backbone, None, who.class_prompt)
-            photos, clean = load(own, backbone.resolution), who.pixels(others, backbone.resolution)
+            learns = cloak.settings.learns
+            prior = self.class_pictures(cell, backbone, None, who.class_prompt) if learns else None
+            photos = load(own, backbone.resolution)
+            clean = who.pixels(cell.other_photos, backbone.resolution)
             material = CloakMaterial(photos, clean, prior, who.instance_prompt, who.class_prompt)
             told = self._told(cloak.name, cell)
             return lambda folder: _save(cloak.settings(backbone, material, cell.setup_seed, told), folder)

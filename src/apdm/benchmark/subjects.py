@@ -1,6 +1,7 @@
 """Subjects as a scenario names them: known, counted and told apart before a photo is rendered.
 
-`key` is all that a subject's photos depend on; it says where nothing is, and names nobody.
+Keys are what photos depend on, `key` for all that a subject has and `key_of` for some of one set; they say
+where nothing is, and name nobody.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Source(Protocol):
     def class_noun(self) -> str: ...
     @property
     def key(self) -> Mapping[str, object]: ...
+    def key_of(self, photos: SetName, count: int | None = None) -> Mapping[str, object]: ...
     def count(self, photos: SetName) -> int: ...
     def write(self, folder: Path) -> None: ...
     def read(self, folder: Path) -> Subject: ...
@@ -52,6 +54,11 @@ class Toy:
     @property
     def key(self) -> Mapping[str, object]:
         return {"toy": self.name, "views": dict(self.views)}
+
+    def key_of(self, photos: SetName, count: int | None = None) -> Mapping[str, object]:
+        """Of the first `count` of a set, or all: which views, numbered through the sets."""
+        first = sum(self.views[name] for name in SET_NAMES[: SET_NAMES.index(photos)])
+        return {"toy": self.name, "views": [first, first + (self.count(photos) if count is None else count)]}
 
     def count(self, photos: SetName) -> int:
         return self.views[photos]
@@ -81,8 +88,15 @@ class Photos:
 
     @property
     def key(self) -> Mapping[str, object]:
-        hashes = {name: self.subject.hashes(name) for name in SET_NAMES}
-        return {"photos": sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()}
+        return {"photos": _hidden({name: self._hashes[name] for name in SET_NAMES})}
+
+    @cached_property
+    def _hashes(self) -> Mapping[SetName, tuple[str, ...]]:
+        return {name: self.subject.hashes(name) for name in SET_NAMES}
+
+    def key_of(self, photos: SetName, count: int | None = None) -> Mapping[str, object]:
+        """Of the first `count` of a set, or all: their contents, in order."""
+        return {"photos": _hidden(self._hashes[photos][:count])}
 
     def count(self, photos: SetName) -> int:
         return len(self.subject.paths(photos))
@@ -92,6 +106,11 @@ class Photos:
 
     def read(self, folder: Path) -> Subject:
         return self.subject
+
+
+def _hidden(hashes: object) -> str:
+    """One hash of several, by which none of the files is found."""
+    return sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
 def source(
