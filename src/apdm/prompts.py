@@ -6,8 +6,11 @@ github.com/google/dreambooth, CC-BY-4.0), with the identifier and class noun as 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from apdm.errors import InputError
 
@@ -117,3 +120,38 @@ def read_prompts(path: Path) -> tuple[str, ...]:
     if not prompts:
         raise InputError(f"{path} holds no prompt", fix="write one prompt on each line")
     return prompts
+
+
+def read_captions(path: Path) -> dict[str, str]:
+    """The captions in `path` by the names that pictures of them have: of a JSON list its `id` and `caption`
+    (TIFA's two files), of JSON lines the line's number from 00000 on and `prompt` (GenEval's metadata).
+
+    Raises `InputError` for another layout, two captions of one id, or an id that can name no file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".jsonl":
+            lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+            pairs = [(f"{number:05d}", line["prompt"]) for number, line in enumerate(lines)]
+        else:
+            pairs = [(str(entry["id"]), entry["caption"]) for entry in json.loads(text)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} has no captions to be read ({error})", fix="give TIFA's JSON or GenEval's JSON lines"
+        ) from error
+    captions: dict[str, str] = {}
+    for name, caption in pairs:
+        _check_caption(name, caption, captions.get(name, caption), path)
+        captions[name] = caption
+    if not captions:
+        raise InputError(f"{path} holds no caption", fix="give one or more")
+    return captions
+
+
+def _check_caption(name: str, caption: Any, before: str, path: Path) -> None:
+    if not isinstance(caption, str) or not caption.strip():
+        raise InputError(f"caption '{name}' of {path} is no text", fix="write at least one word")
+    if caption != before:
+        raise InputError(f"{path} has two captions '{name}'", fix="give each an id of its own")
+    if not re.fullmatch(r"\w[\w. -]*", name):
+        raise InputError(f"{path} has the id '{name}', which cannot name a file", fix="give another id")

@@ -37,6 +37,7 @@ SUBJECT = SubjectResult(
     other_subject_strength_ratio=RATE,
     kid=BeforeAfter(COSINE, RATE),
     brisque={"attacked_protected": RATE},
+    further={"FDFR": {"attacked_protected": RATE}},
 )
 RESULT = Result((SUBJECT,), True, ("DreamBooth",), {"protect": {"steps": [1, None]}}, {"apdm": "0.1.0"})
 
@@ -136,6 +137,7 @@ def _set(path: str, value: object) -> Callable[[Any], None]:
         (_set("subjects.0.similarity.reel", {}), "similarity has an unknown 'reel': did you mean 'real'?"),
         (_set("subjects.0.kid.xyz", {}), "kid has an unknown 'xyz': use one of unprotected, protected"),
         (_set("subjects.0.brisque.photo", as_json(RATE)), "unknown 'photo': did you mean 'photos'?"),
+        (_set("subjects.0.further.FDFR.photo", as_json(RATE)), "FDFR of rex has an unknown 'photo'"),
         (_set("subjects.0.name", KeyError), "result.json.subjects[0] has no 'name'"),
         (_set("subjects.0.kid.protected.n", 8.5), "kid.protected.n is 8.5: it must be a int"),
         (_set("subjects.0.kid.protected.n", True), "kid.protected.n is true: it must be a int"),

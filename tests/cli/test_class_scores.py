@@ -59,7 +59,8 @@ def judges(monkeypatch: pytest.MonkeyPatch) -> list[MadeUp]:
     monkeypatch.setattr(clip, "ClipExtractor", MadeUp)
     monkeypatch.setattr(evaluate, "InceptionExtractor", MadeUp)
     monkeypatch.setattr(class_scores, "weights_file", Path)
-    monkeypatch.setattr(class_scores, "INCEPTION", "inception.pth")
+    monkeypatch.setattr(class_scores, "KID", "KID over inception.pth")
+    monkeypatch.setattr(evaluate, "KID", "KID over inception.pth")
     return MadeUp.made
 
 
@@ -90,6 +91,7 @@ def test_each_score_is_of_the_pictures_that_it_is_named_after(
     (tmp_path / "class_images" / "apdm.json").write_text(json.dumps(told))
     eye = tmp_path / "tiny-clip"
     eye.mkdir()
+    (eye / "config.json").write_text("{}")
     flags += ["--clip", eye, "--inception", "inception.pth", "--references", folder("references", 8)]
     run(*flags, "--output_file", tmp_path / "figures.json", "--output_dir", tmp_path / "report")
 
@@ -117,6 +119,15 @@ def test_each_score_is_of_the_pictures_that_it_is_named_after(
     record = json.loads((tmp_path / "report" / "result.json").read_text())
     kids = record["subjects"][0]["kid"]
     assert kids["protected"] == figures["KID over inception.pth of class_images_protected"]
+    further = record["subjects"][0]["further"]
+    assert further.keys() == {"CLIP-I", "CLIP score", "CMMD over tiny-clip", "FID over inception.pth"}
+    assert further["CLIP-I"].keys() == {
+        "photos",
+        "attacked_protected",
+        "attacked_unprotected",
+        "class_unprotected",
+    }
+    assert further["CLIP score"] == {"class_unprotected": figures["CLIP score of class_images"]}
     assert str(tmp_path) not in json.dumps(record["settings"])
 
 
@@ -127,6 +138,7 @@ def test_prompts_of_another_number_of_pictures_are_not_used(
     (place / "apdm.json").write_text(json.dumps({"prompt": ["a dog"], "num_images": 6}))
     eye = tmp_path / "tiny-clip"
     eye.mkdir()
+    (eye / "config.json").write_text("{}")
     rest = ("--generated", folder("generated"), "--class_images_protected", place, "--clip", eye)
     run("--subject", folder("subject"), *rest)
     said = capsys.readouterr().out
@@ -143,7 +155,7 @@ REAL = Path("real")
         ((None, "w.pth", None, True), "--inception measures a distance to --references"),
         ((None, None, REAL, True), "nothing looks at --references"),
         (("a/b", None, REAL, False), "--references are for class images"),
-        (("nobody", None, None, False), "there is no CLIP 'nobody'"),
+        (("nobody", None, None, False), "--clip 'nobody' does not exist"),
         ((None, "none.pth", REAL, True), "there is no file 'none.pth'"),
     ],
 )
@@ -170,9 +182,8 @@ def test_sets_too_small_for_a_distance_are_refused(name: str) -> None:
 
 
 def test_kid_before_and_after_needs_both() -> None:
-    one = Figure(0.1, 0.0, 0.2, 8, "inception", Direction.LOWER_PRESERVES)
-    title = f"KID over {class_scores.INCEPTION} of class_images"
-    assert kid_before_and_after({title: one}) is None
-    both = kid_before_and_after({title: one, f"{title}_protected": one})
+    one, other = (Figure(v, 0.0, 0.3, 8, "inception", Direction.LOWER_PRESERVES) for v in (0.1, 0.2))
+    assert kid_before_and_after({class_scores.KID: {"class_unprotected": one}}) is None
+    both = kid_before_and_after({class_scores.KID: {"class_protected": other, "class_unprotected": one}})
     assert both is not None
-    assert both.unprotected is one
+    assert (both.unprotected, both.protected) == (one, other)

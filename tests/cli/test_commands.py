@@ -333,7 +333,7 @@ def test_a_full_disk_is_one_line(
 ) -> None:
     """Of errors without a name, only those of a disk that takes no more."""
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("apdm.cli.generate.save_png", full)

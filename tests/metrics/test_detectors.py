@@ -22,7 +22,8 @@ from transformers import (
 
 from apdm.backbones.tokenizer import word_tokenizer
 from apdm.errors import InputError
-from apdm.metrics.detectors import InstanceSegmenter, ZeroShotDetector, box_of
+from apdm.metrics.detectors import InstanceSegmenter, ZeroShotDetector, box_of, detector, read_names
+from apdm.metrics.geneval import Prompt, Requirement
 from apdm.pixels import to_images
 from apdm.seeding import generator
 
@@ -173,3 +174,31 @@ def test_other_kinds_of_networks_are_refused(clip_folder: Path) -> None:
         InstanceSegmenter(clip_folder)
     with pytest.raises(InputError, match="is a clip: give an OWL-ViT"):
         ZeroShotDetector(LABELS, clip_folder)
+
+
+def test_a_detector_is_what_its_configuration_says(mask2former: Path, owlv2: Path, clip_folder: Path) -> None:
+    """COCO's "mouse" is GenEval's "computer mouse"; a zero-shot one is told what the prompts ask for."""
+    asked = [Prompt("counting", "x", (Requirement("mouse", 2),), (Requirement("cat", 3),))] * 2
+    fixed, told = detector(mask2former, asked), detector(owlv2, asked)
+    assert (type(fixed), fixed.labels) == (InstanceSegmenter, LABELS)
+    assert (type(told), told.labels) == (ZeroShotDetector, ("cat", "mouse"))
+    assert detector(mask2former, asked, ["a", "b", "c"]).labels == ("a", "b", "c")
+    with pytest.raises(InputError, match="2 names are given to 3 classes"):
+        detector(mask2former, asked, ["a", "b"])
+    with pytest.raises(InputError, match="is told its classes"):
+        detector(owlv2, asked, ["a"])
+    with pytest.raises(InputError, match="is a clip: give a Mask2Former"):
+        detector(clip_folder, asked)
+    with pytest.raises(InputError, match="no readable detector at"):
+        detector(clip_folder / "none", asked)
+
+
+def test_names_are_lines(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text("dog\n\n computer mouse \n")
+    assert read_names(path) == ("dog", "computer mouse")
+    path.write_text("\n")
+    with pytest.raises(InputError, match="holds no name"):
+        read_names(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_names(tmp_path / "none.txt")

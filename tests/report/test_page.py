@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from apdm.benchmark.record import PICTURE_SETS, SubjectResult
+from apdm.benchmark.record import PICTURE_SETS, Figure, SubjectResult
+from apdm.direction import Direction
 from apdm.report import write_report
 from apdm.report.verdict import Finding, verdict
 
@@ -112,8 +115,17 @@ def test_a_set_with_fewer_pictures_leaves_its_cells_empty(make_run: MakeRun) -> 
 
 
 def test_a_hundred_pictures_stay_under_five_megabytes(make_run: MakeRun) -> None:
-    folder = make_run(count=13, size=64)
-    assert write_report(folder).stat().st_size < 5e6
+    """Of noise, which nothing makes smaller, and larger than they are shown."""
+    folder = make_run(count=13)
+    rng = np.random.default_rng(0)
+    paths = sorted(folder.glob("pictures/rex/*/*.png"))
+    for path in paths[:100]:
+        Image.fromarray(rng.integers(0, 256, (300, 300, 3), dtype=np.uint8)).save(path)
+    for path in paths[100:]:
+        path.unlink()
+    page = write_report(folder)
+    assert len(parsed(page).pictures()) == 100
+    assert 1e6 < page.stat().st_size < 5e6
 
 
 @pytest.mark.parametrize(
@@ -206,6 +218,37 @@ def test_curves_of_one_kind_and_figure_share_their_scale(make_run: MakeRun) -> N
     assert heights[0][0] == heights[1][0]
     # 0 to 2 with a margin of 5 %: 1 lies in the middle and 2 lies at 2.1/2.2 of the height.
     assert [heights[0][1], heights[1][1]] == pytest.approx([50, 100 - 100 * 2.1 / 2.2], abs=0.01)
+
+
+def test_a_twin_says_the_same_in_numbers(make_run: MakeRun, make_subject: MakeSubject) -> None:
+    undefined = (math.nan, -math.inf, math.inf)
+    folder = make_run(make_subject(), make_subject("tom", rate=undefined))
+    page = parsed(write_report(folder)).text
+    twin = json.loads((folder / "report.json").read_text(), parse_constant=pytest.fail)
+    record = json.loads((folder / "result.json").read_text())
+    assert {name: twin[name] for name in record} == record
+    assert twin.keys() - record.keys() == {"verdicts", "not_tested", "threat_model"}
+    assert twin["verdicts"]["rex"]["finding"] == Finding.RESISTANCE
+    assert twin["verdicts"]["tom"]["finding"] == Finding.NOT_SHOWN
+    said = [said for of in twin["verdicts"].values() for said in (of["sentence"], of["cost"])]
+    for words in (*said, *twin["not_tested"], *twin["threat_model"]):
+        assert words in page
+
+
+def test_what_else_was_measured_has_a_table_each(make_run: MakeRun, make_subject: MakeSubject) -> None:
+    def clip(value: float, direction: Direction) -> Figure:
+        return Figure(value, value - 0.01, value + 0.01, 24, "ViT-L/14", direction, "cd" * 32)
+
+    sets = {
+        "class_unprotected": clip(0.3125, Direction.HIGHER_PRESERVES),
+        "class_protected": clip(0.25, Direction.HIGHER_PRESERVES),
+    }
+    reference = {name: clip(0.5, Direction.REFERENCE) for name in sets}
+    subject = replace(make_subject(), further={"CLIP score": sets, "ISM": reference})
+    text = " ".join(parsed(write_report(make_run(subject))).text.split())
+    assert "CLIP score Judge: ViT-L/14 (cdcdcdcd)." in text
+    assert "class, unprotected higher preserves 0.312 0.302 to 0.323 24" in text
+    assert "Cost: CLIP score of its class pictures 0.312 before, 0.25 after." in text  # ISM is no cost
 
 
 def test_an_undefined_rate_makes_a_page_too(make_run: MakeRun, make_subject: MakeSubject) -> None:

@@ -57,7 +57,7 @@ def test_latex() -> None:
 
 def test_html() -> None:
     text = html(TABLE)
-    assert "<td>a_b &amp; &lt;c&gt; | d, 2 cells missing</td>" in text
+    assert '<th scope="row">a_b &amp; &lt;c&gt; | d, 2 cells missing</th>' in text
     assert (
         f'<td class="ours" title="n = 8"><b>{MINUS}0.100</b> <small>({MINUS}0.250 to 0.100)</small></td>'
         in text

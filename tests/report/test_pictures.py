@@ -75,7 +75,8 @@ def test_a_subject_without_pictures_and_a_broken_picture_are_refused(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("noun", "person"), [("person", True), ("Old Woman", True), ("dog", False), ("manatee", False)]
+    ("noun", "person"),
+    [("person", True), ("Old Woman", True), ("school-girls", True), ("dog", False), ("manatee", False)],
 )
 def test_a_person_is_told_by_a_word(noun: str, person: bool) -> None:
     assert is_person(noun) == person

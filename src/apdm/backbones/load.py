@@ -87,7 +87,7 @@ def load(model: str, device: str = "cpu") -> Backbone:
     """Loads `model` in float32 on `device`. Raises `InputError` for what cannot be loaded."""
     place = locate(model)
     _hide_loading_bars()
-    _check_device(device)
+    check_device(device)
     with _in_one_line(model):
         if Path(place).is_file():
             told = contents(Path(place))
@@ -157,7 +157,8 @@ def _in_one_line(model: str) -> Iterator[None]:
         ) from error
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Raises `InputError` for a device that torch cannot use here."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

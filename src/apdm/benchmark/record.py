@@ -96,7 +96,8 @@ class SubjectResult:
         never clipped.
     other_subject_strength_ratio: attack strength on the protected model over that on the unprotected
         one, for another individual of the same class under the same identifier.
-    kid: of class pictures. brisque: by picture set. seconds: by piece of work. None: not measured.
+    kid: of class pictures. brisque: by picture set. further: what else was, by measure and picture set.
+    seconds: by piece of work. None: not measured.
     """
 
     name: str
@@ -108,12 +109,14 @@ class SubjectResult:
     other_subject_strength_ratio: Figure | None = None
     kid: BeforeAfter | None = None
     brisque: Mapping[str, Figure] | None = None
+    further: Mapping[str, Mapping[str, Figure]] | None = None
 
     def __post_init__(self) -> None:
         if not self.name or self.name in (".", "..") or "/" in self.name or "\\" in self.name:
             raise InputError(f"subject name '{self.name}'", fix="use a name that can name a folder")
-        for unknown in set(self.brisque or ()) - set(PICTURE_SETS):
-            refuse_name(unknown, PICTURE_SETS, f"brisque of {self.name}")
+        for measure, sets in {"brisque": self.brisque or {}, **(self.further or {})}.items():
+            for unknown in set(sets) - set(PICTURE_SETS):
+                refuse_name(unknown, PICTURE_SETS, f"{measure} of {self.name}")
 
 
 @dataclass(frozen=True)

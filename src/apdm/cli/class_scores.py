@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from apdm.benchmark.measure import recorded, scored
 from apdm.benchmark.record import BeforeAfter, Figure
 from apdm.benchmark.store import CONFIG_FILE
+from apdm.cli.figures import CLASS_FLAGS, Measured, check_network
 from apdm.direction import Direction
 from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor, Interval
@@ -21,7 +22,7 @@ from apdm.watch import Watch
 if TYPE_CHECKING:
     from apdm.metrics.clip import ClipExtractor
 
-CLASS_FLAGS = {"class_unprotected": "class_images", "class_protected": "class_images_protected"}
+KID = f"KID over {INCEPTION}"
 LEAST = 4  # pictures that a distance can be taken of
 
 
@@ -35,8 +36,8 @@ def check_judges(
         raise InputError("nothing looks at --references", fix="give --inception or --clip")
     if references and not class_images:
         raise InputError("--references are for class images", fix="give --class_images_protected")
-    if clip and not Path(clip).is_dir() and clip.count("/") != 1:
-        raise InputError(f"there is no CLIP '{clip}'", fix="give its folder or its hub id")
+    if clip:
+        check_network(clip, "clip")
     if inception and not is_url(inception):
         weights_file(inception)
 
@@ -55,11 +56,11 @@ def prompt_figures(
     from apdm.metrics.clip import clip_score  # loads transformers
 
     figures: dict[str, Figure] = {}
-    for name, flag in CLASS_FLAGS.items():
+    for name in CLASS_FLAGS:
         folder = folders[name]
         prompts = _prompts(folder, len(pictures[name])) if folder else []
         if prompts:
-            figures[f"CLIP score of {flag}"] = scored(clip_score(clip, pictures[name], prompts, seed=seed))
+            figures[name] = scored(clip_score(clip, pictures[name], prompts, seed=seed))
     return figures
 
 
@@ -70,11 +71,11 @@ def distance_figures(
     references: Pixels | None,
     seed: int,
     watch: Watch,
-) -> dict[str, Figure]:
+) -> Measured:
     """Every distance of each set of class images to the references, each picture looked at once."""
     if references is None:
         return {}
-    figures: dict[str, Figure] = {}
+    figures: Measured = {f"{title} over {eye.name}": {} for title in distances}
     sets = [name for name in CLASS_FLAGS if name in pictures]
     watch(eye.name, 0, len(sets), {})
     known = eye(references)
@@ -83,15 +84,15 @@ def distance_figures(
         for title, distance in distances.items():
             interval = distance(seen, known, seed=seed)
             found = recorded(interval, len(seen), Direction.LOWER_PRESERVES, eye)
-            figures[f"{title} over {eye.name} of {CLASS_FLAGS[name]}"] = found
+            figures[f"{title} over {eye.name}"][name] = found
         watch(eye.name, done, len(sets), {})
     return figures
 
 
-def kid_before_and_after(figures: Mapping[str, Figure]) -> BeforeAfter | None:
+def kid_before_and_after(measured: Measured) -> BeforeAfter | None:
     """By Inception, if both sets of class images were measured."""
-    titles = [f"KID over {INCEPTION} of {flag}" for flag in CLASS_FLAGS.values()]
-    return BeforeAfter(*(figures[title] for title in titles)) if set(titles) <= set(figures) else None
+    found = measured.get(KID, {})
+    return BeforeAfter(*(found[name] for name in CLASS_FLAGS)) if found.keys() == CLASS_FLAGS.keys() else None
 
 
 def _prompts(folder: Path, count: int) -> list[str]:

@@ -30,7 +30,7 @@ from apdm.personalizers.dreambooth import DreamBooth
 from apdm.pixels import from_uint8, save_png
 from apdm.report import write_contact_sheet, write_report
 from apdm.report.contact_sheet import SHEET_FILE
-from apdm.report.page import REPORT_FILE
+from apdm.report.page import REPORT_FILE, TWIN_FILE
 from apdm.subject import Subject
 from apdm.toybox import presets
 from apdm.toybox.seeds import Purpose
@@ -40,7 +40,7 @@ from apdm.watch import Watch
 EXAMPLE = "apdm demo --output_dir runs/demo"
 
 CLASS_NOUNS = ("dog", "person")  # of each the first toy of the reported range, and the second as the other
-WRITTEN = {LOG_FILE, "subjects", PICTURE_FOLDER, RESULT_FILE, REPORT_FILE, SHEET_FILE}  # by a demo
+WRITTEN = {LOG_FILE, "subjects", PICTURE_FOLDER, RESULT_FILE, REPORT_FILE, TWIN_FILE, SHEET_FILE}  # by a demo
 CLASS_REFERENCES = 128  # renders that class pictures are compared with; our choice
 IMAGES_PER_PROMPT = 16  # twice the usual: two attack seeds leave wide intervals; our choice
 

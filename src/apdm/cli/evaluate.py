@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
-from apdm.benchmark.measure import (
-    BRISQUE_DIRECTIONS,
-    brisque_figure,
-    figure,
-    per_run,
-    real,
-    similarities,
-    strength_and_rate,
-)
+from apdm.backbones.load import check_device
+from apdm.benchmark.measure import similarities, strength_and_rate
 from apdm.benchmark.record import (
     LOG_FILE,
     PICTURE_FOLDER,
@@ -28,29 +18,28 @@ from apdm.benchmark.record import (
     Figure,
     Result,
     SubjectResult,
-    as_json,
     write_result,
 )
 from apdm.benchmark.store import versions
 from apdm.cli.arguments import read
 from apdm.cli.class_scores import (
-    CLASS_FLAGS,
+    KID,
     check_judges,
     check_numbers,
     distance_figures,
     kid_before_and_after,
     prompt_figures,
 )
+from apdm.cli.figures import FLAGS, Measured, check_file, named, show, write
 from apdm.cli.options import SubjectOptions, new_folder, pictures_in, public_name
 from apdm.cli.progress import progress
-from apdm.direction import Direction
+from apdm.cli.subject_scores import cells_of, defects, face_backend, faces, likeness
 from apdm.errors import InputError, at_least
-from apdm.metrics.base import FeatureExtractor
-from apdm.metrics.brisque import all_flat
+from apdm.metrics.base import FeatureExtractor, NetworkExtractor
 from apdm.metrics.cmmd import cmmd
 from apdm.metrics.fid import fid
 from apdm.metrics.inception import InceptionExtractor
-from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
+from apdm.metrics.judges import EFFICIENTNET, TOYBOX, check_name, judge
 from apdm.metrics.kid import kid
 from apdm.metrics.statistics import Cell
 from apdm.pixels import load, save_png
@@ -65,18 +54,16 @@ EXAMPLE = (
     "apdm evaluate --generated runs/class --subject runs/dog --class_noun dog --judge toybox-identity"
 )
 
-FLAGS = {  # what a record calls a set of pictures, and the flag that names its folder
-    "attacked_protected": "generated",
-    "attacked_unprotected": "control",
-    **CLASS_FLAGS,
-}
+WITHOUT_SUBJECT = ("tifa", "geneval")
 
 
 @dataclass(frozen=True)
 class Evaluate:
     """Measure how much generated pictures resemble a subject (mean cosine to its held-out photos). With
     --control and --class_images also the attack's strength and the protection rate, and with --output_dir
-    a page and a contact sheet of them."""
+    a page and a contact sheet of them.
+
+    Whether pictures follow their prompts, 'apdm evaluate tifa' and 'apdm evaluate geneval' say."""
 
     subject: Annotated[SubjectOptions, tyro.conf.arg(name="")]
     generated: Path
@@ -94,10 +81,15 @@ class Evaluate:
     'apdm generate' made: a folder or a hub id such as openai/clip-vit-large-patch14."""
     inception: str | None = None
     """Also FID and KID of the class images to --references: Inception's published weights, a file or URL."""
+    faces: Literal["dlib", "dlib-hog"] | None = None
+    """Also FDFR (pictures without a face) and ISM (likeness of faces), for people: by dlib's CNN, or its
+    gradients (faster, less exact); wants the extra apdm[dlib]."""
     references: Path | None = None
     """Pictures that class images should be like, for the distances: real ones of the class."""
     resolution: int | None = None
     """Pictures are brought to this side first; that of the generated ones if not given."""
+    device: str = "cpu"
+    """Where the judges run: cpu, cuda, cuda:1, mps."""
     seed: int = 0
     """Of the bootstrap."""
     output_file: Path | None = None
@@ -111,11 +103,56 @@ class Evaluate:
 
 
 def main(arguments: Sequence[str]) -> None:
+    if arguments and arguments[0] in WITHOUT_SUBJECT:
+        from apdm.cli import prompt_scores  # loads transformers
+
+        prompt_scores.main(arguments)
+        return
     wanted = read(Evaluate, "evaluate", arguments, EXAMPLE)
+    _check(wanted)
+    subject = wanted.subject.read()
+    if subject.protect == subject.held_out and len(subject.held_out) < 2:
+        raise InputError("one photo in all sets has nothing to be compared with", fix="give two or more")
+    pictures, references, size = _looked_at(wanted)
+    folder = new_folder(wanted.output_dir) if wanted.output_dir else None
+    eye = _on(wanted.device, judge(wanted.judge))
+    with progress(folder / LOG_FILE if folder else None) as watch:
+        further = _faces(wanted, pictures, subject, size, watch)
+        cells = cells_of(pictures, subject, eye, size, watch, "judge")
+        measured: Measured = {"similarity": likeness(cells, eye, wanted.seed)}
+        measured["BRISQUE"] = defects(pictures, wanted.seed, watch)
+        further |= _by_clip(wanted, pictures, subject, references, size, watch)
+        further |= _by_inception(wanted, pictures, references, watch)
+    measured |= {measure: sets for measure, sets in further.items() if sets}
+    rates = _rates(cells, wanted.seed)
+    figures = named(measured) | rates
+    show(figures, f"judged by {wanted.judge}")
+    if wanted.output_file:
+        write(figures, wanted.output_file, judge=wanted.judge)
+    if folder:
+        distance = kid_before_and_after(measured)
+        further = {m: sets for m, sets in further.items() if sets and not (distance and m == KID)}
+        found = SubjectResult(
+            name=subject.name,
+            class_noun=subject.class_noun,
+            similarity=similarities(cells, subject, None, eye, size, wanted.seed),
+            attack_strength=rates["attack strength"],
+            protection_rate=rates["protection rate"],
+            seconds={},
+            kid=distance,
+            brisque=measured["BRISQUE"],
+            further=further,
+        )
+        _report(found, pictures | {"photos": subject.pixels("attack", size)}, size, folder, wanted)
+
+
+def _check(wanted: Evaluate) -> None:
+    """What can be wrong with the flags, found before any picture is read. Raises `InputError`."""
     if (wanted.control is None) != (wanted.class_images is None):
         raise InputError("a rate needs --control and --class_images", fix="give both or neither")
     if wanted.output_dir and wanted.control is None:
         raise InputError("a report needs --control and --class_images", fix="give both, or no --output_dir")
+    check_name(wanted.judge)
     check_judges(
         wanted.clip,
         wanted.inception,
@@ -124,13 +161,13 @@ def main(arguments: Sequence[str]) -> None:
     )
     if wanted.resolution is not None:
         at_least(wanted, resolution=1)
-    if wanted.output_file and wanted.output_file.is_dir():
-        raise InputError(f"--output_file {wanted.output_file} is a folder", fix="name a file")
-    subject = wanted.subject.read()
-    if subject.protect == subject.held_out and len(subject.held_out) < 2:
-        raise InputError("one photo in all sets has nothing to be compared with", fix="give two or more")
-    folders = {name: getattr(wanted, flag) for name, flag in FLAGS.items()}
-    found = {name: pictures_in(place) for name, place in folders.items() if place}
+    check_file(wanted.output_file)
+    check_device(wanted.device)
+
+
+def _looked_at(wanted: Evaluate) -> tuple[dict[str, Pixels], Pixels | None, int]:
+    """The sets of pictures by a record's names, those of --references, and the side of all in pixels."""
+    found = {name: pictures_in(place) for name, place in _folders(wanted).items() if place}
     if wanted.references:
         found |= {"references": pictures_in(wanted.references)}
         check_numbers({name: len(verdicts) for name, verdicts in found.items()})
@@ -140,128 +177,78 @@ def main(arguments: Sequence[str]) -> None:
     references = pictures.pop("references", None)
     if wanted.output_dir and len(pictures["attacked_protected"]) != len(pictures["attacked_unprotected"]):
         raise InputError("--generated and --control differ in their number", fix="draw both alike")
-    folder = new_folder(wanted.output_dir) if wanted.output_dir else None
-    eye = judge(wanted.judge)
-    with progress(folder / LOG_FILE if folder else None) as watch:
-        cells = _cells(pictures, subject, eye, size, watch)
-        figures = _figures(cells, eye, wanted.seed) | _defects(pictures, wanted.seed, watch)
-        if wanted.clip:
-            from apdm.metrics.clip import ClipExtractor  # loads transformers
-
-            clip = ClipExtractor(wanted.clip)
-            seen = _cells(pictures, subject, clip, size, watch, "CLIP-I")
-            figures |= _likeness(seen, clip, wanted.seed, "CLIP-I")
-            figures |= prompt_figures(clip, pictures, folders, wanted.seed)
-            figures |= distance_figures({"CMMD": cmmd}, clip, pictures, references, wanted.seed, watch)
-        if wanted.inception:
-            eye_of_fid, distances = InceptionExtractor(wanted.inception), {"FID": fid, "KID": kid}
-            figures |= distance_figures(distances, eye_of_fid, pictures, references, wanted.seed, watch)
-    _show(figures, wanted.judge)
-    if wanted.output_file:
-        wanted.output_file.parent.mkdir(parents=True, exist_ok=True)
-        record = {"judge": wanted.judge} | {name: as_json(value) for name, value in figures.items()}
-        wanted.output_file.write_text(json.dumps(record, indent=2) + "\n")
-    if folder:
-        _report(folder, pictures, cells, figures, subject, eye, size, wanted)
+    return pictures, references, size
 
 
-def _cells(
-    pictures: dict[str, Pixels],
+def _folders(wanted: Evaluate) -> dict[str, Path | None]:
+    return {name: getattr(wanted, flag) for name, flag in FLAGS.items()}
+
+
+def _on(device: str, eye: FeatureExtractor) -> FeatureExtractor:
+    if isinstance(eye, NetworkExtractor):
+        eye.network.to(device)
+    return eye
+
+
+def _faces(
+    wanted: Evaluate, pictures: Mapping[str, Pixels], subject: Subject, size: int, watch: Watch
+) -> Measured:
+    if not wanted.faces:
+        return {}
+    backend = face_backend(wanted.faces)
+    return faces(pictures, subject.pixels("held_out", size), backend, wanted.seed, watch)
+
+
+def _by_clip(
+    wanted: Evaluate,
+    pictures: Mapping[str, Pixels],
     subject: Subject,
-    eye: FeatureExtractor,
+    references: Pixels | None,
     size: int,
     watch: Watch,
-    task: str = "judge",
-) -> dict[str, Cell]:
-    """Named as the statistics want them; "real" are the subject's own photos."""
-    kinds = {
-        "protected": "attacked_protected",
-        "unprotected": "attacked_unprotected",
-        "class": "class_unprotected",
-    }
-    sets = {kind: pictures[name] for kind, name in kinds.items() if name in pictures}
-    watch(task, 0, len(sets) + 1, {})
-    cells = {"real": real(eye, subject, size)}
-    for done, (kind, some) in enumerate(sets.items(), start=1):
-        watch(task, done, len(sets) + 1, {})
-        cells[kind] = per_run(eye, [some], subject, size)
-    watch(task, len(sets) + 1, len(sets) + 1, {})
-    return cells
+) -> Measured:
+    if not wanted.clip:
+        return {}
+    from apdm.metrics.clip import ClipExtractor  # loads transformers
+
+    clip = ClipExtractor(wanted.clip)
+    _on(wanted.device, clip)
+    cells = cells_of(pictures, subject, clip, size, watch, "CLIP-I")
+    found: Measured = {"CLIP-I": likeness(cells, clip, wanted.seed)}
+    found["CLIP score"] = prompt_figures(clip, pictures, _folders(wanted), wanted.seed)
+    return found | distance_figures({"CMMD": cmmd}, clip, pictures, references, wanted.seed, watch)
 
 
-def _figures(cells: dict[str, Cell], eye: FeatureExtractor, seed: int) -> dict[str, Figure]:
-    figures = _likeness(cells, eye, seed, "similarity")
-    if "unprotected" in cells:
-        figures["attack strength"], figures["protection rate"] = strength_and_rate(cells, seed)
-    return figures
+def _by_inception(
+    wanted: Evaluate, pictures: Mapping[str, Pixels], references: Pixels | None, watch: Watch
+) -> Measured:
+    if not wanted.inception:
+        return {}
+    eye = _on(wanted.device, InceptionExtractor(wanted.inception))
+    return distance_figures({"FID": fid, "KID": kid}, eye, pictures, references, wanted.seed, watch)
 
 
-def _likeness(cells: dict[str, Cell], eye: FeatureExtractor, seed: int, title: str) -> dict[str, Figure]:
-    names = {
-        "protected": ("generated", Direction.LOWER_PROTECTS),
-        "unprotected": ("control", Direction.REFERENCE),
-        "class": ("class_images", Direction.REFERENCE),
-        "real": ("own photos", Direction.REFERENCE),
-    }
-    return {
-        f"{title} of {name}": figure(lambda means: means["it"], {"it": cells[kind]}, seed, direction, eye)
-        for kind, (name, direction) in names.items()
-        if kind in cells
-    }
-
-
-def _defects(pictures: dict[str, Pixels], seed: int, watch: Watch) -> dict[str, Figure]:
-    """BRISQUE of each set; one of flat pictures only has none."""
-    figures = {}
-    for done, (name, shown) in enumerate(pictures.items()):
-        watch("BRISQUE", done, len(pictures), {})
-        if not all_flat(shown):
-            figures[f"BRISQUE of {FLAGS[name]}"] = brisque_figure(shown, seed, BRISQUE_DIRECTIONS[name])
-    watch("BRISQUE", len(pictures), len(pictures), {})
-    return figures
+def _rates(cells: Mapping[str, Cell], seed: int) -> dict[str, Figure]:
+    if "unprotected" not in cells:
+        return {}
+    return dict(zip(("attack strength", "protection rate"), strength_and_rate(cells, seed), strict=True))
 
 
 def _report(
-    folder: Path,
-    pictures: dict[str, Pixels],
-    cells: dict[str, Cell],
-    figures: dict[str, Figure],
-    subject: Subject,
-    eye: FeatureExtractor,
-    size: int,
-    wanted: Evaluate,
+    found: SubjectResult, shown: Mapping[str, Pixels], size: int, folder: Path, wanted: Evaluate
 ) -> None:
-    seed = wanted.seed
-    found = SubjectResult(
-        name=subject.name,
-        class_noun=subject.class_noun,
-        similarity=similarities(cells, subject, None, eye, size, seed),
-        attack_strength=figures["attack strength"],
-        protection_rate=figures["protection rate"],
-        seconds={},
-        kid=kid_before_and_after(figures),
-        brisque={
-            name: figures[title] for name in pictures if (title := f"BRISQUE of {FLAGS[name]}") in figures
-        },
-    )
-    shown = pictures | {"photos": subject.pixels("attack", size)}
+    """Writes the record, the pictures, and a page and a sheet of them."""
     for name, some in shown.items():
-        save_png(some, folder / PICTURE_FOLDER / subject.name / name, PICTURE_STEM)
+        save_png(some, folder / PICTURE_FOLDER / found.name / name, PICTURE_STEM)
     settings = {
         "judge": wanted.judge,
         "clip": public_name(wanted.clip) if wanted.clip else None,
+        "faces": wanted.faces,
         "resolution": size,
-        "seed": seed,
+        "seed": wanted.seed,
         "same_images": wanted.subject.same_images,
     }
     toy = wanted.toy or wanted.judge == TOYBOX
     write_result(Result((found,), toy, (wanted.attack,), settings, versions()), folder)
     print(write_report(folder))
     print(write_contact_sheet(folder))
-
-
-def _show(figures: dict[str, Figure], eye: str) -> None:
-    table = Table("figure", "value", "95 % interval", "n", title=f"judged by {eye}")
-    for name, it in figures.items():
-        table.add_row(name, f"{it.value:.3f}", f"{it.low:.3f} to {it.high:.3f}", str(it.n))
-    Console().print(table)

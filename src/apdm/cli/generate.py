@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 
-from apdm.backbones.base import Sampling
+from apdm.backbones.base import Backbone, Sampling, batches
 from apdm.backbones.load import load, locate
 from apdm.benchmark.record import LOG_FILE
 from apdm.benchmark.store import plain, write_config
@@ -18,9 +19,11 @@ from apdm.cli.options import MISSING, NOT_RECORDED, new_folder, public_name
 from apdm.cli.progress import progress
 from apdm.errors import InputError, at_least
 from apdm.pixels import grid, save_png
-from apdm.prompts import checked, read_prompts
+from apdm.prompts import checked, read_captions, read_prompts
 from apdm.seeding import derive
 from apdm.toybox import presets
+from apdm.types import Pixels
+from apdm.watch import Watch
 
 EXAMPLE = (
     'apdm generate toybox --preset toybox --prompt "a photo of a gray dog in the snow" '
@@ -42,7 +45,8 @@ class Generate:
     prompt: tuple[str, ...] = ()
     """One or several."""
     prompts_file: Path | None = None
-    """One prompt a line, instead of --prompt."""
+    """Instead of --prompt: a text file with one prompt a line; or the captions that 'apdm evaluate tifa' or
+    'geneval' asks about (.json, .jsonl), and pictures go into a folder for each."""
     num_images: int = 8
     """Pictures for each prompt."""
     preset: str = "published"
@@ -54,27 +58,60 @@ class Generate:
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
 
 
+@dataclass(frozen=True)
+class Wish:
+    """One picture to be drawn, the `number`-th of `folder`; "" is the output folder itself."""
+
+    prompt: str
+    folder: str
+    number: int
+
+
 def main(arguments: Sequence[str]) -> None:
     chosen = choice(arguments, "preset", PRESETS, "published")
     defaults = Generate(MISSING, MISSING, preset=chosen, sampling=PRESETS[chosen])
     wanted = read(Generate, "generate", arguments, EXAMPLE, defaults)
-    if wanted.prompts_file and wanted.prompt:
-        raise InputError("both --prompt and --prompts_file are given", fix="give one of them")
-    prompts = read_prompts(wanted.prompts_file) if wanted.prompts_file else tuple(map(checked, wanted.prompt))
-    if not prompts:
-        raise InputError("no prompt is given", fix='use --prompt "..." or --prompts_file FILE')
     at_least(wanted, num_images=1)
+    wishes = _wishes(wanted)
     locate(wanted.model)
     folder = new_folder(wanted.output_dir)
     backbone = load(wanted.model, wanted.device)
-    repeated = [prompt for prompt in prompts for _ in range(wanted.num_images)]
-    seeds = [derive(wanted.seed, "generate", number) for number in range(len(repeated))]
     with progress(folder / LOG_FILE) as watch:
-        pictures = backbone.generate(repeated, seeds, wanted.sampling, watch)
-    save_png(pictures, folder, "picture")
-    save_png(grid(pictures, columns=wanted.num_images), folder / "grid", "grid")
+        drawn = _draw(wishes, backbone, wanted, watch)
+    if drawn:
+        save_png(grid(torch.cat(drawn), columns=wanted.num_images), folder / "grid", "grid")
+    prompts = tuple(wish.prompt for wish in wishes[:: wanted.num_images])
     settings = replace(
         wanted, model=public_name(wanted.model), output_dir=NOT_RECORDED, prompt=prompts, prompts_file=None
     )
     write_config(plain(settings), folder)
-    print(f"{len(pictures)} pictures in {folder}")
+    print(f"{len(wishes)} pictures in {folder}")
+
+
+def _wishes(wanted: Generate) -> list[Wish]:
+    """Every picture, those of one prompt together. Raises `InputError`."""
+    if wanted.prompts_file and wanted.prompt:
+        raise InputError("both --prompt and --prompts_file are given", fix="give one of them")
+    if wanted.prompts_file and wanted.prompts_file.suffix in (".json", ".jsonl"):
+        captions = read_captions(wanted.prompts_file).items()
+        return [Wish(said, name, number) for name, said in captions for number in range(wanted.num_images)]
+    prompts = read_prompts(wanted.prompts_file) if wanted.prompts_file else tuple(map(checked, wanted.prompt))
+    if not prompts:
+        raise InputError("no prompt is given", fix='use --prompt "..." or --prompts_file FILE')
+    repeated = [prompt for prompt in prompts for _ in range(wanted.num_images)]
+    return [Wish(prompt, "", number) for number, prompt in enumerate(repeated)]
+
+
+def _draw(wishes: Sequence[Wish], backbone: Backbone, wanted: Generate, watch: Watch) -> list[Pixels]:
+    """Each batch is written when it is drawn; those that belong on a grid are given back."""
+    kept: list[Pixels] = []
+    seeds = [derive(wanted.seed, "generate", number) for number in range(len(wishes))]
+    watch("generate", 0, len(wishes), {})
+    for rows in batches(len(wishes), wanted.sampling.sample_batch_size):
+        some = wishes[rows]
+        pictures = backbone.generate([wish.prompt for wish in some], seeds[rows], wanted.sampling)
+        for wish, picture in zip(some, pictures.split(1), strict=True):
+            save_png(picture, wanted.output_dir / wish.folder, "picture", first=wish.number)
+        kept += [pictures] if not some[0].folder else []
+        watch("generate", rows.stop, len(wishes), {})
+    return kept

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
+    AutoConfig,
     AutoImageProcessor,
     AutoModelForUniversalSegmentation,
     AutoModelForZeroShotObjectDetection,
@@ -21,13 +22,54 @@ from transformers import (
 
 from apdm.errors import InputError
 from apdm.metrics.base import digest
-from apdm.metrics.geneval import Detection
+from apdm.metrics.geneval import Detection, Prompt
 from apdm.metrics.pretrained import complete, local_first, short_name
 from apdm.pixels import to_images
 from apdm.types import Pixels
 
 MASK2FORMER = "facebook/mask2former-swin-small-coco-instance"
 OWLV2 = "google/owlv2-base-patch16-ensemble"
+ZERO_SHOT = ("owlv2", "owlvit")
+GENEVAL_NAMES = {  # of COCO's classes those that GenEval calls otherwise than networks do, old and new
+    "mouse": "computer mouse",
+    "remote": "tv remote",
+    "keyboard": "computer keyboard",
+    "motorbike": "motorcycle",
+    "aeroplane": "airplane",
+    "sofa": "couch",
+    "pottedplant": "potted plant",
+    "diningtable": "dining table",
+    "tvmonitor": "tv",
+}
+
+
+def detector(
+    source: str | Path, prompts: Sequence[Prompt], names: Sequence[str] | None = None
+) -> InstanceSegmenter | ZeroShotDetector:
+    """What the configuration at `source` is of: an OWL-ViT, which is told the classes of `prompts`, or an
+    instance segmenter, whose classes have `names`, or else their own, COCO's as GenEval says them.
+
+    Raises `InputError` as they do, and for an OWL-ViT with `names`.
+    """
+    config = local_first(_config, source, "detector")
+    if config.model_type in ZERO_SHOT:
+        if names is not None:
+            raise InputError(f"'{source}' is told its classes", fix="give it no names")
+        wanted = [it.label for prompt in prompts for it in (*prompt.include, *prompt.exclude)]
+        return ZeroShotDetector(sorted(set(wanted)), source)
+    own = [config.id2label[number] for number in range(len(config.id2label))]
+    return InstanceSegmenter(source, names or [GENEVAL_NAMES.get(name, name) for name in own])
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """One on each line. Raises `InputError` for a file that cannot be read or holds none."""
+    try:
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error})", fix="give a text file, a name a line") from error
+    if not names:
+        raise InputError(f"{path} holds no name", fix="write one on each line")
+    return names
 
 
 class InstanceSegmenter:
@@ -109,6 +151,10 @@ def box_of(mask: Tensor) -> tuple[float, float, float, float]:
     return float(left), float(rows[0]), float(right), float(rows[-1]) + 1
 
 
+def _config(source: str, local: bool) -> Any:
+    return AutoConfig.from_pretrained(source, local_files_only=local)
+
+
 def _load_segmenter(source: str, local: bool) -> tuple[Any, Any]:
     kind, fix = AutoModelForUniversalSegmentation, f"give a Mask2Former for instances, e.g. {MASK2FORMER}"
     network = complete(kind, source, local, ("mask2former", "maskformer"), fix)
@@ -117,5 +163,5 @@ def _load_segmenter(source: str, local: bool) -> tuple[Any, Any]:
 
 def _load_zero_shot(source: str, local: bool) -> tuple[Any, Any]:
     kind, fix = AutoModelForZeroShotObjectDetection, f"give an OWL-ViT, e.g. {OWLV2}"
-    network = complete(kind, source, local, ("owlv2", "owlvit"), fix)
+    network = complete(kind, source, local, ZERO_SHOT, fix)
     return network, AutoProcessor.from_pretrained(source, local_files_only=local, backend="pil")

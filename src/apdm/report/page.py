@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +12,16 @@ from typing import cast
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from apdm.benchmark.record import LOG_FILE, Figure, Result, SubjectResult, read_result
+from apdm.benchmark.record import LOG_FILE, Figure, Result, SubjectResult, as_json, read_result
 from apdm.report.charts import Axis, curve_line, interval_mark, tick_labels
+from apdm.report.limits import not_tested, threat_model
 from apdm.report.log import Curve, read_curves
 from apdm.report.numbers import duration, percent, significant
 from apdm.report.pictures import Column, Group, data_uri, find_pictures, groups, is_person, numbers
 from apdm.report.tables import Table, figure_tables
 from apdm.report.verdict import Finding, Verdict, attacks_named, cost, verdict
 
-REPORT_FILE = "report.html"
+REPORT_FILE, TWIN_FILE = "report.html", "report.json"
 
 
 @dataclass(frozen=True)
@@ -63,25 +65,44 @@ class Chart:
 
 
 def write_report(folder: Path, show_people: bool = False) -> Path:
-    """Writes `report.html` into `folder` from the run kept there (see `apdm.benchmark.record`).
+    """Writes `report.html`, and `report.json` with the same in numbers, into `folder` from the run kept there
+    (see `apdm.benchmark.record`).
 
     People who are no toys are blurred unless `show_people`. Raises `InputError` where the record, a
     subject's pictures or the log cannot be read.
     """
     result = read_result(folder)
+    sections = [_section(folder, result, subject, show_people) for subject in result.subjects]
     page = (
         _environment()
         .get_template("page.html.jinja")
         .render(
             result=result,
-            sections=[_section(folder, result, subject, show_people) for subject in result.subjects],
+            sections=sections,
             charts=_charts(read_curves(folder / LOG_FILE)),
             settings=_settings(result.settings),
+            not_tested=not_tested(result),
+            threat_model=threat_model(result),
         )
     )
     path = folder / REPORT_FILE
     path.write_text(page, encoding="utf-8")
+    (folder / TWIN_FILE).write_text(json.dumps(_twin(result, sections), indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def _twin(result: Result, sections: Sequence[Section]) -> dict[str, object]:
+    """The record with what the page concludes from it."""
+    verdicts = {
+        section.subject.name: {
+            "finding": section.verdict.finding,
+            "sentence": section.verdict.sentence,
+            "cost": section.cost,
+        }
+        for section in sections
+    }
+    limits = {"not_tested": not_tested(result), "threat_model": threat_model(result)}
+    return {"verdicts": verdicts, **as_json(result), **limits}
 
 
 def _environment() -> Environment:

@@ -23,13 +23,29 @@ TEX = {
     "^": r"\textasciicircum{}",
 }
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1f2328; background: #fbfaf7; margin: 2rem; }
+:root { color-scheme: light dark; --paper: #fbfaf7; --ink: #1f2328; --soft: #646a73; --line: #e3e0d8; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #14171a; --ink: #e8e6e1; --soft: #9da3ab; --line: #30353b; }
+}
+html { -webkit-text-size-adjust: 100%; }
+body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  margin: 0 auto; padding: 1.2rem 1.25rem; max-width: 1400px; box-sizing: border-box; }
+h1 { font-size: clamp(1.3rem, 1rem + 1.6vw, 2rem); line-height: 1.2; text-wrap: balance; }
+.wide { overflow-x: auto; margin-bottom: 1.2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-small, .published, .controls, .placebo td { color: #646a73; }
+th, td { padding: .3rem .55rem; text-align: right; white-space: nowrap; }
+tr { border-bottom: 1px solid var(--line); }
+thead th { vertical-align: bottom; white-space: normal; font-weight: 600; line-height: 1.25; }
+th:first-child { text-align: left; font-weight: 400; padding-left: 0; white-space: normal; min-width: 13rem;
+  position: sticky; left: 0; background: var(--paper); }
+small, .published, .controls, .placebo th, .placebo td { color: var(--soft); }
+td small { display: block; line-height: 1.2; }
 .published { font-style: italic; }
-p { max-width: 80ch; color: #646a73; }
+p { max-width: 80ch; color: var(--soft); }
+@media (max-width: 640px) {
+  body { padding: .8rem 1rem; font-size: 14px; }
+  th:first-child { min-width: 8rem; }
+}
 """
 
 
@@ -81,18 +97,20 @@ def latex(table: Table) -> str:
 
 def html(table: Table) -> str:
     """A page of its own that needs nothing else."""
-    head = "".join(f'<th class="{c.kind}">{escape(_heading(c))}</th>' for c in table.columns)
+    head = "".join(f'<th scope="col" class="{c.kind}">{escape(_heading(c))}</th>' for c in table.columns)
     rows = "\n".join(
-        f'<tr class="{line.role}"><td>{escape(_label(line))}</td>'
+        f'<tr class="{line.role}"><th scope="row">{escape(_label(line))}</th>'
         f"{''.join(_cells(table, line, _html_entry))}</tr>"
         for line in table.lines
     )
     notes = "\n".join(f"<p>{escape(note)}</p>" for note in (LEGEND, *table.notes))
     title = escape(table.title)
     return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
-        f"<style>{STYLE}</style>\n<h1>{title}</h1>\n<table>\n<thead><tr><th></th>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n"
-        f"</table>\n{notes}\n</html>\n"
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title>\n<style>{STYLE}</style>\n<h1>{title}</h1>\n"
+        f'<div class="wide"><table>\n<thead><tr><th></th>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n'
+        f"</table></div>\n{notes}\n</html>\n"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,8 +21,10 @@ QUALITIES = (90, 80, 65, 45, 25, 10)  # JPEG's, tried in turn
 
 # Whose pictures a page shows blurred unless it is asked not to. The whole picture: a detector misses faces.
 PEOPLE = {
-    *("person", "people", "human", "face", "man", "men", "woman", "women", "boy", "girl", "lady", "guy"),
-    *("child", "kid", "baby"),
+    *("person", "persons", "people", "human", "humans", "face", "faces", "portrait", "selfie", "celebrity"),
+    *("man", "men", "woman", "women", "lady", "ladies", "guy", "guys", "actor", "actress", "bride", "groom"),
+    *("boy", "boys", "girl", "girls", "child", "children", "kid", "kids", "baby", "babies", "toddler"),
+    *("teenager", "mother", "father", "grandmother", "grandfather", "brother", "sister", "son", "daughter"),
 }
 VEIL = 10  # the blur's deviation is the side over this; our choice: posture is left, features are not
 
@@ -102,8 +105,8 @@ def read_picture(path: Path) -> Image.Image:
 
 
 def is_person(class_noun: str) -> bool:
-    """Whether a word of the noun says so: "person", "old woman"."""
-    return not PEOPLE.isdisjoint(class_noun.lower().split())
+    """Whether a word of the noun says so: "person", "old-woman"."""
+    return not PEOPLE.isdisjoint(re.findall(r"[a-z]+", class_noun.lower()))
 
 
 def veil(image: Image.Image) -> Image.Image:

@@ -52,6 +52,7 @@ def figure_tables(subject: SubjectResult) -> list[Table]:
         tables.append(_kid(subject.class_noun, subject.kid.unprotected, subject.kid.protected))
     if subject.brisque:
         tables.append(_brisque(subject.brisque))
+    tables += [_by_set(measure, "", sets, significant) for measure, sets in (subject.further or {}).items()]
     return tables
 
 
@@ -97,11 +98,15 @@ def _kid(class_noun: str, before: Figure, after: Figure) -> Table:
 
 
 def _brisque(brisque: Mapping[str, Figure]) -> Table:
-    entries = [
-        Entry(name.replace("_", ", "), _tone(name), brisque[name]) for name in PICTURE_SETS if name in brisque
-    ]
     note = "Quality without a reference; lower looks more natural. No verdict rests on it."
-    return _table("BRISQUE", note, entries, lambda value: decimal(value, 1))
+    return _by_set("BRISQUE", note, brisque, lambda value: decimal(value, 1))
+
+
+def _by_set(title: str, note: str, figures: Mapping[str, Figure], show: Callable[[float], str]) -> Table:
+    entries = [
+        Entry(name.replace("_", ", "), _tone(name), figures[name]) for name in PICTURE_SETS if name in figures
+    ]
+    return _table(title, note, entries, show)
 
 
 def _tone(picture_set: str) -> str:

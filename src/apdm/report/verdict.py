@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from apdm.benchmark.record import BeforeAfter, Figure, Similarity, SubjectResult
+from apdm.direction import Direction
 from apdm.report.numbers import THIN_SPACE, percent, percent_interval, significant
 
 # Class pictures count as much worse where the KID intervals lie apart and it has doubled (our choice).
 KID_MUCH_WORSE = 2.0
 
 
+PRESERVES = (Direction.HIGHER_PRESERVES, Direction.LOWER_PRESERVES)
 LOOK_ALIKE = ", one that the judge finds much like the subject"
 
 
@@ -85,8 +87,11 @@ def cost(subject: SubjectResult) -> str:
     """What the protection does to the rest of the model, as far as it was measured."""
     known: list[str] = []
     if subject.kid:
-        before, after = subject.kid.unprotected.value, subject.kid.protected.value
-        known.append(f"KID of its class pictures {significant(before)} before, {significant(after)} after")
+        known.append(_before_after("KID", subject.kid.unprotected, subject.kid.protected))
+    for measure, sets in (subject.further or {}).items():
+        before, after = sets.get("class_unprotected"), sets.get("class_protected")
+        if before and after and after.direction in PRESERVES:
+            known.append(_before_after(measure, before, after))
     ratio = subject.other_subject_strength_ratio
     if ratio:
         known.append(
@@ -94,6 +99,11 @@ def cost(subject: SubjectResult) -> str:
             f"({percent_interval(ratio)})" + (LOOK_ALIKE if looks_alike(subject.similarity) else "")
         )
     return f"Cost: {'; '.join(known)}." if known else "What the protection costs was not measured."
+
+
+def _before_after(measure: str, before: Figure, after: Figure) -> str:
+    was, now = significant(before.value), significant(after.value)
+    return f"{measure} of its class pictures {was} before, {now} after"
 
 
 def looks_alike(similarity: Similarity) -> bool:

@@ -1,0 +1,65 @@
+"""`apdm generate`: a picture for each prompt and number, where it belongs, whatever it is drawn with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from apdm.cli.main import main
+from apdm.pixels import from_image, grid, load, read
+from apdm.seeding import derive
+
+if TYPE_CHECKING:
+    from apdm.backbones.stable_diffusion import StableDiffusion
+
+CAPTIONS = {"coco_7": "a red dog", "draw-2": "a cat"}
+
+
+@pytest.fixture
+def model(tiny: StableDiffusion, tmp_path: Path) -> Path:
+    tiny.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def run(model: Path, *arguments: str | Path) -> None:
+    main(["generate", str(model), "--num_inference_steps", "1", *map(str, arguments)])
+
+
+def test_captions_have_a_folder_each(model: Path, tmp_path: Path) -> None:
+    """Batches of three cross from one caption to the next; a folder's pictures are counted from 0."""
+    file, out = tmp_path / "captions.json", tmp_path / "out"
+    file.write_text(json.dumps([{"id": id, "caption": said} for id, said in CAPTIONS.items()]))
+    asked = ("--prompts_file", file, "--num_images", "2", "--sample_batch_size", "3")
+    run(model, *asked, "--output_dir", out)
+    drawn = {place.name: sorted(p.name for p in place.iterdir()) for place in out.iterdir() if place.is_dir()}
+    assert drawn == {name: ["picture_00000.png", "picture_00001.png"] for name in CAPTIONS}
+    settings = json.loads((out / "apdm.json").read_text())
+    assert settings["prompt"] == [*CAPTIONS.values()]
+    assert str(tmp_path) not in json.dumps(settings)
+
+
+def test_pictures_of_prompts_lie_side_by_side(
+    model: Path, tiny: StableDiffusion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[tuple[str, int]] = []
+    generate = type(tiny).generate
+
+    def listened(self, prompts, seeds, sampling):  # type: ignore[no-untyped-def]
+        heard.extend(zip(prompts, seeds, strict=True))
+        return generate(self, prompts, seeds, sampling)
+
+    monkeypatch.setattr(type(tiny), "generate", listened)
+    out, prompts = tmp_path / "out", ("a dog", "a cat", "red")
+    run(model, "--prompt", *prompts, "--num_images", "2", "--sample_batch_size", "4", "--output_dir", out)
+    repeated = [prompt for prompt in prompts for _ in range(2)]
+    assert heard == [(prompt, derive(0, "generate", n)) for n, prompt in enumerate(repeated)]
+    paths = [out / f"picture_{number:05d}.png" for number in range(6)]
+    assert sorted(out.glob("*.png")) == paths
+    (whole,) = (out / "grid").iterdir()
+    assert torch.equal(from_image(read(whole).image), grid(load(paths, 16), columns=2))
+    steps = [json.loads(line) for line in (out / "log.jsonl").open()]
+    assert [(it["done"], it["total"]) for it in steps] == [(0, 6), (4, 6), (6, 6)]

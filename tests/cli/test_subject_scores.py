@@ -1,0 +1,118 @@
+"""Faces of each set of pictures, as `apdm evaluate --faces` says them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from apdm.cli import evaluate
+from apdm.cli.main import main
+from apdm.cli.subject_scores import faces
+from apdm.direction import Direction
+from apdm.errors import InputError
+from apdm.metrics.face import Face
+from apdm.pixels import save_png
+from apdm.watch import silent
+
+
+class Bright:
+    """A face in each picture that is not dark; its embedding is the picture's mean colour."""
+
+    name, fingerprint = "bright", "cd" * 32
+
+    def __call__(self, pixels: Tensor) -> list[list[Face]]:
+        return [[Face((0, 0, 2, 2), p.mean((1, 2)))] if p.mean() > -0.9 else [] for p in pixels]
+
+
+def painted(*colours: tuple[float, float, float], side: int = 4) -> Tensor:
+    return torch.tensor(colours)[:, :, None, None].expand(-1, -1, side, side)
+
+
+RED, BLUE, DARK = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (-1.0, -1.0, -1.0)
+SETS = {
+    "attacked_protected": painted(BLUE, DARK, DARK, DARK),
+    "attacked_unprotected": painted(RED, RED),
+    "class_protected": painted(BLUE, DARK),
+}
+
+
+def test_each_set_has_both_and_speaks_for_its_own_side() -> None:
+    found = faces(SETS, painted(RED, DARK), Bright(), 0, silent)
+    fdfr, ism = found["FDFR"], found["ISM"]
+    assert {name: it.value for name, it in fdfr.items()} == {
+        "attacked_protected": 0.75,
+        "attacked_unprotected": 0,
+        "class_protected": 0.5,
+    }
+    assert {name: (it.value, it.n, it.excluded) for name, it in ism.items()} == {
+        "attacked_protected": (0, 1, 3),
+        "attacked_unprotected": (1, 2, 0),
+        "class_protected": (0, 1, 1),
+    }
+    assert [it.direction for it in fdfr.values()] == [
+        Direction.HIGHER_PROTECTS,
+        Direction.REFERENCE,
+        Direction.LOWER_PRESERVES,
+    ]
+    assert [it.direction for it in ism.values()] == [
+        Direction.LOWER_PROTECTS,
+        Direction.REFERENCE,
+        Direction.REFERENCE,
+    ]
+    assert {(it.extractor, it.fingerprint) for it in (*fdfr.values(), *ism.values())} == {
+        ("bright", "cd" * 32)
+    }
+
+
+def test_photos_without_a_face_are_refused() -> None:
+    with pytest.raises(InputError, match="no photo to compare with shows a face"):
+        faces(SETS, painted(DARK), Bright(), 0, silent)
+
+
+def test_the_command_says_them_and_the_report_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def backend(name: str) -> Bright:
+        asked.append(name)
+        return Bright()
+
+    monkeypatch.setattr(evaluate, "face_backend", backend)
+    monkeypatch.setattr(evaluate, "judge", lambda _: Seen())
+    shades = [(1.0, 0.0, s / 10) for s in range(6)]
+    for name, colours in {"subject": shades, "generated": [RED, DARK], "control": [RED, BLUE]}.items():
+        save_png(painted(*colours, side=64), tmp_path / name, "picture")
+    flags = ("--subject", "subject", "--generated", "generated", "--control", "control")
+    rest = ("--class_images", "control", "--output_dir", "report", "--output_file", "figures.json")
+    monkeypatch.chdir(tmp_path)
+    main(["evaluate", "--class_noun", "person", "--faces", "dlib-hog", *flags, *rest])
+    assert asked == ["dlib-hog"]
+    figures = json.loads(Path("figures.json").read_text())
+    assert figures["FDFR of generated"]["value"] == 0.5
+    assert figures["ISM of control"]["n"] == 2
+    record = json.loads(Path("report/result.json").read_text())
+    assert record["settings"]["faces"] == "dlib-hog"
+    assert record["subjects"][0]["further"]["FDFR"]["attacked_protected"] == figures["FDFR of generated"]
+    assert "FDFR" in Path("report/report.html").read_text()
+
+
+class Seen(Bright):
+    """The same as a judge."""
+
+    dim = 3
+
+    def __call__(self, pixels: Tensor) -> Tensor:  # type: ignore[override]
+        return pixels.mean((2, 3)) + 1e-3
+
+
+def test_a_face_backend_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--faces", "nobody", "--subject", "x", "--class_noun", "x", "--generated", "x"])
+    said = capsys.readouterr().err
+    assert "nobody" in said
+    assert len(said.splitlines()) == 1
