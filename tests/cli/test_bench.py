@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from apdm.benchmark import cluster
 from apdm.benchmark.methods import METHODS
 from apdm.benchmark.runner import Runner, Tools
 from apdm.cli import bench
@@ -168,7 +169,7 @@ def test_what_was_wrong_is_said_once_after_all_else_is_made(
     with pytest.raises(
         InputError, match=r"2 of 3 cells could not be made \(it diverged: lower its rate\): the"
     ):
-        bench.make(Planned(), tmp_path, ["cpu"])  # type: ignore[arg-type]
+        bench.make(Planned(), tmp_path, bench.on_this_machine(bench.Bench(tmp_path)))  # type: ignore[arg-type]
 
 
 def test_attack_settings_reach_the_cells(scenario: Path, tmp_path: Path, shares: list[Any]) -> None:
@@ -242,3 +243,34 @@ def test_committed_records_give_the_committed_table(
     main(["table", str(results / "table1"), "--output_dir", str(tmp_path)])
     assert [Path(line).suffix for line in capsys.readouterr().out.splitlines()] == [".md", ".tex", ".html"]
     assert (tmp_path / "table1-toy.md").read_text() == (results / "table1-toy.md").read_text()
+
+
+def test_ray_is_refused_in_one_line_where_it_is_not_installed_or_told_of_workers(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    on_ray = ("bench", scenario, "--output_dir", tmp_path / "run", "--engine", "ray")
+    assert "Ray is not installed: pip install 'apdm[cluster]'" in refused(capsys, *on_ray)
+    assert "--workers is of the engine local" in refused(capsys, *on_ray, "--workers", "2")
+    assert "did you mean 'ray'" in refused(capsys, *on_ray[:-1], "rai")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "gpus"), [((), 0), (("--device", "cuda"), 1), (("--device", "cuda", "--num_gpus", "0.5"), 0.5)]
+)
+def test_rays_cells_have_a_gpu_where_there_is_one(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], gpus: float
+) -> None:
+    given: list[Any] = []
+
+    def make(cells: Any, folder: Path, watch: Any, cluster: Any) -> dict[str, InputError]:
+        given.append((len(cells), cluster))
+        return {}
+
+    monkeypatch.setattr(cluster, "find_spec", lambda name: object())
+    monkeypatch.setattr(bench, "make_on_ray", make)
+    settings = ("--engine", "ray", "--address", "auto", "--retries", "1", *flags)
+    main(["bench", str(scenario), "--output_dir", str(tmp_path / "run"), *settings])
+    device = "cuda" if gpus else "cpu"
+    assert given == [(2, cluster.Cluster(device, "auto", num_gpus=gpus, retries=1))]

@@ -64,7 +64,7 @@ class Works:
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.folder, self.device = folder, device
-        self._failed: dict[str, InputError] = {}
+        self.failed: dict[str, InputError] = {}  # what could not be made, by digest
 
     def place(self, work: Work) -> Path:
         return self.folder / "works" / work.kind / work.digest
@@ -81,8 +81,8 @@ class Works:
         gives the function that makes it. Raises `Busy` while another process makes it, and again what was
         raised when it was tried before."""
         place = self.place(work)
-        if work.digest in self._failed:
-            raise self._failed[work.digest]
+        if work.digest in self.failed:
+            raise self.failed[work.digest]
         if not place.is_dir():
             with self.lock(work.digest):
                 if not place.is_dir():
@@ -119,10 +119,10 @@ class Works:
             )
             beside.replace(place)
         except torch.OutOfMemoryError as error:
-            self._failed[work.digest] = InputError(f"{work.title}: out of memory", fix="lower its batch")
-            raise self._failed[work.digest] from error
+            self.failed[work.digest] = InputError(f"{work.title}: out of memory", fix="lower its batch")
+            raise self.failed[work.digest] from error
         except InputError as error:
-            self._failed[work.digest] = error
+            self.failed[work.digest] = error
             raise
         finally:
             shutil.rmtree(beside, ignore_errors=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 import tyro
 
 from apdm.benchmark.cell import Cell
+from apdm.benchmark.cluster import Cluster, check_installed, make_on_ray
 from apdm.benchmark.grid import Size, is_grid, one_of, read_grid, read_size
 from apdm.benchmark.methods import METHODS
 from apdm.benchmark.outcome import LISTINGS, Listing, read_listings, write
@@ -30,6 +32,10 @@ from apdm.watch import Watch
 EXAMPLE = "apdm bench scenarios/table1.toml --size toy --dry_run"
 
 
+# Makes cells in a folder; gives back what was wrong with those that it could not make, by their digests.
+Engine = Callable[[Sequence[Cell], Path, Watch], dict[str, InputError]]
+
+
 @dataclass(frozen=True)
 class Bench:
     """Make the cells of a scenario that are not there yet. Each is kept as it is finished, with its record;
@@ -47,8 +53,16 @@ class Bench:
     """Instead of the size's: a diffusers folder or a hub id."""
     device: str = "cpu"
     """cpu, cuda (all that are visible), cuda:1, mps."""
+    engine: str = "local"
+    """local (processes on this machine) or ray (a task for each cell; wants the extra apdm[cluster])."""
     workers: int | None = None
-    """Processes on this machine [one for each visible GPU, one on a CPU]."""
+    """Of engine local: processes [one for each visible GPU, one on a CPU]."""
+    address: str | None = None
+    """Of engine ray: that of a cluster, or auto for the one of this machine; without, Ray is started here."""
+    num_gpus: float | None = None
+    """Of engine ray: GPUs for a cell, or a part of one [1 with --device cuda, else none]."""
+    retries: int = 3
+    """Of engine ray: how often a cell is begun again whose worker is lost [Ray's default]."""
     class_nouns: tuple[str, ...] = ()
     """Only these of the scenario's columns; all if none."""
     dry_run: bool = False
@@ -66,6 +80,7 @@ class Share:
 
 def main(arguments: Sequence[str]) -> None:
     wanted = read(Bench, "bench", arguments, EXAMPLE)
+    one_of(wanted.engine, ENGINES, "--engine")
     if wanted.workers is not None:
         at_least(wanted, workers=1)
     if not is_grid(wanted.scenario):
@@ -82,9 +97,9 @@ def main(arguments: Sequence[str]) -> None:
         works = Works(wanted.output_dir, torch.device("cpu"))
         print("\n".join(listed(plan, works, size.seconds)))
         return
-    on = devices(wanted.device, wanted.workers)
+    engine = ENGINES[wanted.engine](wanted)
     keep_listing(plan.listing(), wanted.output_dir)
-    make(plan, wanted.output_dir, on)
+    make(plan, wanted.output_dir, engine)
     print(f"apdm table {wanted.output_dir}")
 
 
@@ -121,19 +136,42 @@ def keep_listing(listing: Listing, folder: Path) -> None:
     write(listing, path)
 
 
-def make(plan: Plan, folder: Path, on: Sequence[str]) -> None:
-    """Makes the cells that are not in `folder` yet, by a process on each of the devices. Raises `InputError`
-    with all that was wrong, once all that can be made is."""
-    cells = tuple(plan.cells())
-    shares = [Share(cells, folder, device) for device in on]
+def make(plan: Plan, folder: Path, engine: Engine) -> None:
+    """Makes the cells that are not in `folder` yet. Raises `InputError` with all that was wrong, once all
+    that can be made is."""
+    cells = plan.cells()
     with progress(folder / LOG_FILE) as watch:
-        found = side_by_side(work_share, shares, watch, to_the_end=True)
-    wrong = {digest: error for share in found for digest, error in share.items()}
+        wrong = engine(cells, folder, watch)
     if wrong:
         said = "; ".join(dict.fromkeys(str(error) for error in wrong.values()))
         raise InputError(
             f"{len(wrong)} of {len(cells)} cells could not be made ({said})", fix="the others are kept"
         )
+
+
+def on_this_machine(wanted: Bench) -> Engine:
+    """A process on each of the devices."""
+    on = devices(wanted.device, wanted.workers)
+
+    def engine(cells: Sequence[Cell], folder: Path, watch: Watch) -> dict[str, InputError]:
+        shares = [Share(tuple(cells), folder, device) for device in on]
+        found = side_by_side(work_share, shares, watch, to_the_end=True)
+        return {digest: error for share in found for digest, error in share.items()}
+
+    return engine
+
+
+def on_ray(wanted: Bench) -> Engine:
+    """A task for each cell, wherever it is."""
+    if wanted.workers is not None:
+        raise InputError("--workers is of the engine local", fix="Ray starts as many as there is room for")
+    gpus = float(wanted.device.startswith("cuda")) if wanted.num_gpus is None else wanted.num_gpus
+    cluster = Cluster(wanted.device, wanted.address, gpus, wanted.retries)
+    check_installed()
+    return partial(make_on_ray, cluster=cluster)
+
+
+ENGINES: dict[str, Callable[[Bench], Engine]] = {"local": on_this_machine, "ray": on_ray}
 
 
 def work_share(share: Share, watch: Watch) -> dict[str, InputError]:
