@@ -27,6 +27,7 @@ from apdm.cli.class_scores import (
     check_judges,
     check_numbers,
     distance_figures,
+    drawn,
     kid_before_and_after,
     prompt_figures,
 )
@@ -44,7 +45,7 @@ from apdm.metrics.kid import kid
 from apdm.metrics.statistics import Cell
 from apdm.pixels import load, save_png
 from apdm.report import write_contact_sheet, write_report
-from apdm.subject import Subject
+from apdm.subject import Subject, Verdict
 from apdm.types import Pixels
 from apdm.watch import Watch
 
@@ -179,13 +180,27 @@ def _looked_at(wanted: Evaluate) -> Looked:
     if wanted.references:
         found |= {"references": pictures_in(wanted.references)}
         check_numbers({name: len(verdicts) for name, verdicts in found.items()})
-    if wanted.output_dir and len(found["attacked_protected"]) != len(found["attacked_unprotected"]):
-        raise InputError("--generated and --control differ in their number", fix="draw both alike")
+    if wanted.output_dir:
+        _check_pair(found, "attacked_protected", "attacked_unprotected", wanted)
+        _check_pair(found, "class_protected", "class_unprotected", wanted)
     first = found["attacked_protected"][0]
     size = wanted.resolution or min(first.width, first.height)
     pictures = {name: load([v.path for v in verdicts], size) for name, verdicts in found.items()}
     references = pictures.pop("references", None)
     return Looked(subject, pictures, references, size)
+
+
+def _check_pair(found: Mapping[str, Sequence[Verdict]], one: str, other: str, wanted: Evaluate) -> None:
+    """Raises `InputError` if a report would lay pictures side by side that do not belong together."""
+    if not (one in found and other in found):
+        return
+    folders = [_folders(wanted)[name] for name in (one, other)]
+    ways = [drawn(folder) for folder in folders if folder]
+    if len(found[one]) != len(found[other]):
+        raise InputError(f"--{FLAGS[one]} and --{FLAGS[other]} differ in their number", fix="draw both alike")
+    if all(ways) and ways[0] != ways[1]:
+        what = f"--{FLAGS[one]} and --{FLAGS[other]} were drawn from other prompts, seeds or settings"
+        raise InputError(what, fix="draw both alike")
 
 
 def _folders(wanted: Evaluate) -> dict[str, Path | None]:
