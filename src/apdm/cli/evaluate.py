@@ -96,7 +96,7 @@ class Evaluate:
     output_file: Path | None = None
     """Also write the figures as JSON."""
     output_dir: Path | None = None
-    """Also write result.json, the pictures, a page (report.html), its twin in JSON and contact-sheet.png; must be
+    """Also write result.json, the pictures, report.html, its twin report.json and contact-sheet.png; must be
     new or empty."""
     attack: str = "the attack that made these pictures"
     """What the report calls the attack."""
