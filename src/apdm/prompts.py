@@ -141,17 +141,17 @@ def read_captions(path: Path) -> dict[str, str]:
         ) from error
     captions: dict[str, str] = {}
     for name, caption in pairs:
-        _check_caption(name, caption, captions.get(name, caption), path)
+        _check_caption(name, caption, captions.get(name), path)
         captions[name] = caption
     if not captions:
         raise InputError(f"{path} holds no caption", fix="give one or more")
     return captions
 
 
-def _check_caption(name: str, caption: Any, before: str, path: Path) -> None:
+def _check_caption(name: str, caption: Any, before: str | None, path: Path) -> None:
     if not isinstance(caption, str) or not caption.strip():
         raise InputError(f"caption '{name}' of {path} is no text", fix="write at least one word")
-    if caption != before:
+    if before not in (None, caption):
         raise InputError(f"{path} has two captions '{name}'", fix="give each an id of its own")
     if not re.fullmatch(r"\w[\w. -]*", name):
         raise InputError(f"{path} has the id '{name}', which cannot name a file", fix="give another id")

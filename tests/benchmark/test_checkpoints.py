@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,34 @@ def test_an_old_one_goes_only_when_the_new_one_is_there(
     assert [place.name for place in tmp_path.iterdir()] == ["checkpoint-1"]
 
 
+def test_the_disk_has_the_new_one_before_the_old_one_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files, then the folder that names them, then the folder that names that; only then a folder may go."""
+    synced: list[tuple[str, list[str]]] = []
+    on_disk = checkpoints.on_disk
+
+    def listened(place: Path) -> None:
+        on_disk(place)
+        synced.append((re.sub(r"\.\d+\.part", "", place.name), names(tmp_path)))
+
+    loop = Loop()
+    loop.walk(Checkpoints(tmp_path, RUN, every=1, limit=1).steps(1, loop.state))
+    monkeypatch.setattr(checkpoints, "on_disk", listened)
+    steps = Checkpoints(tmp_path, RUN, every=1, limit=1, resumed=tmp_path / "checkpoint-1").steps(
+        2, loop.state
+    )
+    loop.walk(steps)
+    old, both = ["checkpoint-1"], ["checkpoint-1", "checkpoint-2"]
+    assert sorted(synced[:3]) == [
+        ("checkpoint.json", old),
+        ("optimizer.safetensors", old),
+        ("protected.safetensors", old),
+    ]
+    assert synced[3:] == [(".checkpoint-2", old), (tmp_path.name, both)]
+    assert names(tmp_path) == ["checkpoint-2"]
+
+
 def test_later_ones_go_when_an_earlier_one_is_taken_up(tmp_path: Path) -> None:
     loop = Loop()
     loop.walk(Checkpoints(tmp_path, RUN, every=1, limit=5).steps(5, loop.state))
@@ -155,7 +184,7 @@ def test_network_and_text_encoders_must_be_those_that_it_began_with(tmp_path: Pa
             resumed.of(other)
 
 
-@pytest.mark.parametrize("damage", ["no note", "no part", "cut off", "no tensor"])
+@pytest.mark.parametrize("damage", ["no note", "no part", "cut off", "no tensor", "another shape"])
 def test_a_damaged_one_is_refused(tmp_path: Path, damage: str) -> None:
     loop = Loop()
     loop.walk(Checkpoints(tmp_path, RUN, every=1, limit=1).steps(1, loop.state))
@@ -167,8 +196,10 @@ def test_a_damaged_one_is_refused(tmp_path: Path, damage: str) -> None:
         part.unlink()
     elif damage == "cut off":
         part.write_bytes(part.read_bytes()[:-4])
-    else:
+    elif damage == "no tensor":
         state = {"optimizer": {"1.mean": loop.mean}}
+    else:
+        state = {"optimizer": {"0.mean": torch.zeros(2, 2)}}
     with pytest.raises(InputError, match=r"checkpoint-1.*: take an earlier checkpoint") as caught:
         next(Checkpoints(tmp_path, RUN, every=1, limit=1, resumed=place).steps(2, state))
     assert "\n" not in str(caught.value)

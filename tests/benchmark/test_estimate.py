@@ -106,6 +106,17 @@ def test_drawing_and_encoding_are_rehearsed_too(place: Callable[[str], str]) -> 
     assert estimate(folder, many_to_come, 2, sampling=one_by_one).drawing == pytest.approx(alone, rel=0.02)
 
 
+def test_positives_are_drawn_together_and_unguided_ones_go_in_once(place: Callable[[str], str]) -> None:
+    folder, few = place("sd1"), using(Ascent(num_class_images=1, max_steps=1))
+    backbone, many = load(folder), Sampling(num_inference_steps=1, sample_batch_size=64)
+    said = estimate(folder, few, photos=64, sampling=many)
+    drawn = profiled(lambda: backbone.generate([CLASS] * 64, list(range(64)), many))
+    assert said.drawing == pytest.approx(said.network + said.others + drawn, rel=0.1)
+    unguided = estimate(folder, few, photos=64, sampling=replace(many, guidance_scale=1.0))
+    assert (said.drawn, unguided.drawn) == (Passes(2 * 65, 0), Passes(65, 0))
+    assert unguided.drawing < said.drawing
+
+
 def test_all_that_is_drawn_is_decoded(place: Callable[[str], str]) -> None:
     backbone = load(place("sd1"))
     like, condition = torch.zeros(1, 4, 8, 8), backbone.encode_prompts([CLASS])

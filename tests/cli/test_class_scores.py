@@ -13,7 +13,7 @@ from torch import Tensor
 
 from apdm.benchmark.record import Figure
 from apdm.cli import class_scores, evaluate
-from apdm.cli.class_scores import check_judges, check_numbers, kid_before_and_after
+from apdm.cli.class_scores import check_judges, check_numbers, drawn, kid_before_and_after
 from apdm.cli.main import main
 from apdm.direction import Direction
 from apdm.errors import InputError
@@ -83,7 +83,7 @@ def run(*arguments: str | Path) -> None:
 def test_each_score_is_of_the_pictures_that_it_is_named_after(
     folder: Callable[..., Path], judges: list[MadeUp], tmp_path: Path
 ) -> None:
-    names = {"subject": 7, "generated": 6, "control": 6, "class_images": 6, "class_images_protected": 5}
+    names = {"subject": 7, "generated": 6, "control": 6, "class_images": 6, "class_images_protected": 6}
     flags: list[str | Path] = []
     for name, count in names.items():
         flags += [f"--{name}", folder(name, count)]
@@ -115,7 +115,7 @@ def test_each_score_is_of_the_pictures_that_it_is_named_after(
     assert "CLIP score of class_images_protected" not in figures  # nobody knows what they were drawn from
     assert figures["CLIP-I of generated"]["extractor"] == "tiny-clip"
     assert figures["CLIP-I of generated"]["direction"] == "lower protects"
-    assert [judge.seen for judge in judges if judge.name == "inception.pth"] == [[8, 6, 5]]
+    assert [judge.seen for judge in judges if judge.name == "inception.pth"] == [[8, 6, 6]]
     record = json.loads((tmp_path / "report" / "result.json").read_text())
     kids = record["subjects"][0]["kid"]
     assert kids["protected"] == figures["KID over inception.pth of class_images_protected"]
@@ -144,6 +144,35 @@ def test_prompts_of_another_number_of_pictures_are_not_used(
     said = capsys.readouterr().out
     assert "5 pictures, but 6 were drawn; no CLIP score" in " ".join(said.split())
     assert "CLIP-I" in said
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"prompt": ["a cat"]}, {"sampling": {"steps": 9}}])
+@pytest.mark.parametrize("pair", [("generated", "control"), ("class_images_protected", "class_images")])
+def test_a_report_lays_nothing_side_by_side_that_was_drawn_otherwise(
+    change: dict[str, object],
+    pair: tuple[str, str],
+    folder: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = ("generated", "control", "class_images", "class_images_protected")
+    places = {name: folder(name, 2) for name in names}
+    alike = {"prompt": ["a dog"], "num_images": 2, "seed": 0, "sampling": {"steps": 8}}
+    for name, place in places.items():
+        told = alike | {"model": name} | (change if name == pair[1] else {})
+        (place / "apdm.json").write_text(json.dumps(told))
+    flags = [part for name, place in places.items() for part in (f"--{name}", place)]
+    with pytest.raises(SystemExit):
+        run("--subject", folder("subject"), *flags, "--output_dir", tmp_path / "report")
+    said = capsys.readouterr().err
+    assert f"--{pair[0]} and --{pair[1]} were drawn from other prompts, seeds or settings" in said
+    assert not (tmp_path / "report").exists()
+
+
+def test_settings_that_cannot_be_read_say_nothing(tmp_path: Path) -> None:
+    for text in ("{", "[]"):
+        (tmp_path / "apdm.json").write_text(text)
+        assert drawn(tmp_path) == {}
 
 
 REAL = Path("real")

@@ -107,6 +107,7 @@ def test_flat_pictures_are_left_out_and_counted() -> None:
     assert (found.low, found.high) == (values.min().item(), values.max().item())
     assert (found.n, found.excluded) == (2, 1)
     assert (found.metric, found.direction) == ("BRISQUE", Direction.HIGHER_PROTECTS)
+    assert found.extractor == "brisque-0.2.0-svm"
     with pytest.raises(InputError, match="all of 1 pictures are flat"):
         brisque_score(flat, seed=0)
 

@@ -13,7 +13,7 @@ from apdm.seeding import generator
 
 def test_the_kernel_by_hand_of_unit_vectors() -> None:
     """(3, 0) is (1, 0) at unit length: at distances 0, sqrt 2 and 2 of (1, 0), (0, 1) and (-1, 0)."""
-    kernel = gaussian_kernel(torch.tensor([[3.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0]]))
+    kernel = gaussian_kernel(torch.tensor([[3.0, 0.0]]), torch.tensor([[5.0, 0.0], [0.0, 2.0], [-4.0, 0.0]]))
     assert kernel[0].tolist() == pytest.approx([1, exp(-2 / 200), exp(-4 / 200)])
 
 

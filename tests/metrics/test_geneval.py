@@ -277,6 +277,12 @@ def test_another_layout_is_refused(entry: object, said: str, tmp_path: Path) -> 
         read_prompts(written(tmp_path, ENTRIES[0], entry))
 
 
+def test_a_file_without_a_prompt_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("\n \n")
+    with pytest.raises(InputError, match="holds no prompt"):
+        read_prompts(tmp_path / "empty.jsonl")
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_prompts(tmp_path / "none.jsonl")

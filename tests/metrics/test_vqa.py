@@ -98,6 +98,14 @@ def test_an_answer_does_not_depend_on_its_neighbours(blip: Path) -> None:
     assert answerer(seen, QUESTIONS) == alone
 
 
+def test_an_answer_is_the_likeliest_one_whatever_the_network_was_saved_with(blip: Path) -> None:
+    answerer, seen = QuestionAnswerer(blip), pictures()
+    likeliest = answerer(seen, QUESTIONS)
+    saved = answerer.network.text_decoder.generation_config
+    saved.do_sample, saved.temperature = True, 9.0
+    assert [answerer(seen, QUESTIONS) for _ in range(3)] == [likeliest] * 3
+
+
 def test_it_is_named_after_what_was_loaded(blip: Path, vilt: Path) -> None:
     assert (QuestionAnswerer(blip).name, QuestionAnswerer(vilt).name) == ("tiny-blip", "tiny-vilt")
     assert QuestionAnswerer(blip).fingerprint != QuestionAnswerer(vilt).fingerprint

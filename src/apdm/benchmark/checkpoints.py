@@ -126,9 +126,10 @@ class Checkpoints:
                     {n: t.detach().contiguous() for n, t in tensors.items()}, part / f"{name}.safetensors"
                 )
             (part / NOTE).write_text(json.dumps(asdict(Note(steps, self.run)), indent=2) + "\n")
-            for file in part.iterdir():
-                on_disk(file)
+            for written in (*part.iterdir(), part):
+                on_disk(written)
             part.replace(place)
+            on_disk(self.folder)
         for old in kept(self.folder)[: -self.limit]:
             discard(old)
 
@@ -150,7 +151,10 @@ def restore(place: Path, state: State) -> None:
         for part, tensors in state.items():
             with safe_open(place / f"{part}.safetensors", "pt") as file:
                 for name, tensor in tensors.items():
-                    tensor.copy_(file.get_tensor(name))
+                    saved = file.get_tensor(name)
+                    if saved.shape != tensor.shape:  # which would be broadcast
+                        raise RuntimeError(f"{name} has the shape {tuple(saved.shape)}")
+                    tensor.copy_(saved)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{place} is damaged ({one_line(error)})", fix=DAMAGED) from error
 
@@ -165,7 +169,13 @@ def refuse_infinite(state: State, steps: int) -> None:
                 )
 
 
-def on_disk(file: Path) -> None:
-    """Waits until the disk has it, so that a power cut cannot leave a name without its contents."""
-    with file.open("r+b") as handle:
-        os.fsync(handle.fileno())
+def on_disk(place: Path) -> None:
+    """Waits until the disk has a file, or a folder's names, so that a power cut cannot leave a name without
+    its contents, nor take the old checkpoint before it has the new. Windows syncs no folders."""
+    if place.is_dir() and os.name == "nt":
+        return
+    handle = os.open(place, os.O_RDONLY if place.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -151,8 +151,9 @@ def estimate(
         walk = rehearsed(ledger, backbone, found[0], protector)
         like, condition = found[0].negatives.moments.mean[:1].clone(), found[0].negatives.condition
         found.clear()  # pictures are drawn before anything is encoded
-        rows = min(sampling.sample_batch_size, count)
-        drawing = ledger.peak(lambda: draw(backbone, like, condition, rows))
+        rows = min(sampling.sample_batch_size, max(count, photos))
+        twice = 2 if sampling.guidance_scale > 1 else 1  # with the prompt, and where that guides without
+        drawing = ledger.peak(lambda: draw(backbone, like, condition, rows, twice))
         network = sum(weight.nbytes for weight in backbone.network.parameters())
     pictures = count + photos
     return Estimate(
@@ -161,15 +162,15 @@ def estimate(
         drawing=drawing,
         encoding=encoding,
         protecting=walk.peak,
-        drawn=Passes(2, 0) * (pictures * sampling.num_inference_steps),  # with the prompt and without
+        drawn=Passes(twice, 0) * (pictures * sampling.num_inference_steps),
         protected=walk.passes,
     )
 
 
 @torch.no_grad()
-def draw(backbone: Backbone, like: Latents, condition: Condition, count: int) -> Pixels:
-    """A guided step of the sampler on `count` pictures, and their way back to pixels."""
-    noisy = draw_noise(like.expand(2 * count, -1, -1, -1), generator(0, "noise"))
+def draw(backbone: Backbone, like: Latents, condition: Condition, count: int, twice: int = 2) -> Pixels:
+    """A step of the sampler on `count` pictures, guided if each goes in `twice`, and their way to pixels."""
+    noisy = draw_noise(like.expand(twice * count, -1, -1, -1), generator(0, "noise"))
     t = backbone.schedule.sample_times(len(noisy), generator(0, "times"))
     return backbone.decode_images(backbone.predict(noisy, t, condition.repeat(len(noisy)))[:count])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apdm.benchmark.measure import recorded, scored
 from apdm.benchmark.record import BeforeAfter, Figure
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from apdm.metrics.clip import ClipExtractor
 
 KID = f"KID over {INCEPTION}"
+DRAWN = ("prompt", "num_images", "seed", "sampling")  # what two folders that are laid side by side share
 LEAST = 4  # pictures that a distance can be taken of
 
 
@@ -95,10 +96,19 @@ def kid_before_and_after(measured: Measured) -> BeforeAfter | None:
     return BeforeAfter(*(found[name] for name in CLASS_FLAGS)) if found.keys() == CLASS_FLAGS.keys() else None
 
 
+def drawn(folder: Path) -> dict[str, Any]:
+    """With what 'apdm generate' drew the pictures in `folder`; empty if it does not say so beside them."""
+    settings = folder / CONFIG_FILE
+    try:
+        told = json.loads(settings.read_text()) if settings.is_file() else {}
+    except ValueError:
+        return {}
+    return {name: told[name] for name in DRAWN if name in told} if isinstance(told, dict) else {}
+
+
 def _prompts(folder: Path, count: int) -> list[str]:
     """What 'apdm generate' drew each of `count` pictures from; none if it does not say so beside them."""
-    settings = folder / CONFIG_FILE
-    told = json.loads(settings.read_text()) if settings.is_file() else {}
+    told = drawn(folder)
     prompts = [prompt for prompt in told.get("prompt", ()) for _ in range(told.get("num_images", 0))]
     if prompts and len(prompts) != count:
         print(f"{folder}: {count} pictures, but {len(prompts)} were drawn; no CLIP score")

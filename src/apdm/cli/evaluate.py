@@ -27,6 +27,7 @@ from apdm.cli.class_scores import (
     check_judges,
     check_numbers,
     distance_figures,
+    drawn,
     kid_before_and_after,
     prompt_figures,
 )
@@ -44,7 +45,7 @@ from apdm.metrics.kid import kid
 from apdm.metrics.statistics import Cell
 from apdm.pixels import load, save_png
 from apdm.report import write_contact_sheet, write_report
-from apdm.subject import Subject
+from apdm.subject import Subject, Verdict
 from apdm.types import Pixels
 from apdm.watch import Watch
 
@@ -95,11 +96,23 @@ class Evaluate:
     output_file: Path | None = None
     """Also write the figures as JSON."""
     output_dir: Path | None = None
-    """Also write result.json, the pictures, report.html and contact-sheet.png; must be new or empty."""
+    """Also write result.json, the pictures, report.html, its twin report.json and contact-sheet.png; must be
+    new or empty."""
     attack: str = "the attack that made these pictures"
     """What the report calls the attack."""
     toy: bool = False
     """The Toybox model drew the pictures: the report calls every figure a toy figure."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What everything is measured of: sets of pictures by a record's names, those of --references, and the
+    side of all in pixels."""
+
+    subject: Subject
+    pictures: Mapping[str, Pixels]
+    references: Pixels | None
+    size: int
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -110,40 +123,34 @@ def main(arguments: Sequence[str]) -> None:
         return
     wanted = read(Evaluate, "evaluate", arguments, EXAMPLE)
     _check(wanted)
-    subject = wanted.subject.read()
-    if subject.protect == subject.held_out and len(subject.held_out) < 2:
-        raise InputError("one photo in all sets has nothing to be compared with", fix="give two or more")
-    pictures, references, size = _looked_at(wanted)
+    looked = _looked_at(wanted)
     folder = new_folder(wanted.output_dir) if wanted.output_dir else None
     eye = _on(wanted.device, judge(wanted.judge))
     with progress(folder / LOG_FILE if folder else None) as watch:
-        further = _faces(wanted, pictures, subject, size, watch)
-        cells = cells_of(pictures, subject, eye, size, watch, "judge")
-        measured: Measured = {"similarity": likeness(cells, eye, wanted.seed)}
-        measured["BRISQUE"] = defects(pictures, wanted.seed, watch)
-        further |= _by_clip(wanted, pictures, subject, references, size, watch)
-        further |= _by_inception(wanted, pictures, references, watch)
-    measured |= {measure: sets for measure, sets in further.items() if sets}
+        faces_found = _faces(wanted, looked, watch)  # first: photos without a face end it
+        cells = cells_of(looked.pictures, looked.subject, eye, looked.size, watch, "judge")
+        similarity, brisque = likeness(cells, eye, wanted.seed), defects(looked.pictures, wanted.seed, watch)
+        others = _by_clip(wanted, looked, watch) | _by_inception(wanted, looked, watch)
+    further = {measure: sets for measure, sets in (faces_found | others).items() if sets}
     rates = _rates(cells, wanted.seed)
-    figures = named(measured) | rates
+    figures = named({"similarity": similarity, "BRISQUE": brisque, **further}) | rates
     show(figures, f"judged by {wanted.judge}")
     if wanted.output_file:
         write(figures, wanted.output_file, judge=wanted.judge)
     if folder:
-        distance = kid_before_and_after(measured)
-        further = {m: sets for m, sets in further.items() if sets and not (distance and m == KID)}
+        distance = kid_before_and_after(further)
         found = SubjectResult(
-            name=subject.name,
-            class_noun=subject.class_noun,
-            similarity=similarities(cells, subject, None, eye, size, wanted.seed),
+            name=looked.subject.name,
+            class_noun=looked.subject.class_noun,
+            similarity=similarities(cells, looked.subject, None, eye, looked.size, wanted.seed),
             attack_strength=rates["attack strength"],
             protection_rate=rates["protection rate"],
             seconds={},
             kid=distance,
-            brisque=measured["BRISQUE"],
-            further=further,
+            brisque=brisque,
+            further={measure: sets for measure, sets in further.items() if not (distance and measure == KID)},
         )
-        _report(found, pictures | {"photos": subject.pixels("attack", size)}, size, folder, wanted)
+        _report(found, looked, folder, wanted)
 
 
 def _check(wanted: Evaluate) -> None:
@@ -165,19 +172,36 @@ def _check(wanted: Evaluate) -> None:
     check_device(wanted.device)
 
 
-def _looked_at(wanted: Evaluate) -> tuple[dict[str, Pixels], Pixels | None, int]:
-    """The sets of pictures by a record's names, those of --references, and the side of all in pixels."""
+def _looked_at(wanted: Evaluate) -> Looked:
+    """All photos and pictures, brought to one size. Raises `InputError`."""
+    subject = wanted.subject.read()
+    if subject.protect == subject.held_out and len(subject.held_out) < 2:
+        raise InputError("one photo in all sets has nothing to be compared with", fix="give two or more")
     found = {name: pictures_in(place) for name, place in _folders(wanted).items() if place}
     if wanted.references:
         found |= {"references": pictures_in(wanted.references)}
         check_numbers({name: len(verdicts) for name, verdicts in found.items()})
+    if wanted.output_dir:
+        _check_pair(found, "attacked_protected", "attacked_unprotected", wanted)
+        _check_pair(found, "class_protected", "class_unprotected", wanted)
     first = found["attacked_protected"][0]
     size = wanted.resolution or min(first.width, first.height)
     pictures = {name: load([v.path for v in verdicts], size) for name, verdicts in found.items()}
     references = pictures.pop("references", None)
-    if wanted.output_dir and len(pictures["attacked_protected"]) != len(pictures["attacked_unprotected"]):
-        raise InputError("--generated and --control differ in their number", fix="draw both alike")
-    return pictures, references, size
+    return Looked(subject, pictures, references, size)
+
+
+def _check_pair(found: Mapping[str, Sequence[Verdict]], one: str, other: str, wanted: Evaluate) -> None:
+    """Raises `InputError` if a report would lay pictures side by side that do not belong together."""
+    if not (one in found and other in found):
+        return
+    folders = [_folders(wanted)[name] for name in (one, other)]
+    ways = [drawn(folder) for folder in folders if folder]
+    if len(found[one]) != len(found[other]):
+        raise InputError(f"--{FLAGS[one]} and --{FLAGS[other]} differ in their number", fix="draw both alike")
+    if all(ways) and ways[0] != ways[1]:
+        what = f"--{FLAGS[one]} and --{FLAGS[other]} were drawn from other prompts, seeds or settings"
+        raise InputError(what, fix="draw both alike")
 
 
 def _folders(wanted: Evaluate) -> dict[str, Path | None]:
@@ -190,42 +214,31 @@ def _on(device: str, eye: FeatureExtractor) -> FeatureExtractor:
     return eye
 
 
-def _faces(
-    wanted: Evaluate, pictures: Mapping[str, Pixels], subject: Subject, size: int, watch: Watch
-) -> Measured:
+def _faces(wanted: Evaluate, looked: Looked, watch: Watch) -> Measured:
     if not wanted.faces:
         return {}
-    backend = face_backend(wanted.faces)
-    return faces(pictures, subject.pixels("held_out", size), backend, wanted.seed, watch)
+    photos = looked.subject.pixels("held_out", looked.size)
+    return faces(looked.pictures, photos, face_backend(wanted.faces), wanted.seed, watch)
 
 
-def _by_clip(
-    wanted: Evaluate,
-    pictures: Mapping[str, Pixels],
-    subject: Subject,
-    references: Pixels | None,
-    size: int,
-    watch: Watch,
-) -> Measured:
+def _by_clip(wanted: Evaluate, looked: Looked, watch: Watch) -> Measured:
     if not wanted.clip:
         return {}
     from apdm.metrics.clip import ClipExtractor  # loads transformers
 
-    clip = ClipExtractor(wanted.clip)
+    clip, pictures, seed = ClipExtractor(wanted.clip), looked.pictures, wanted.seed
     _on(wanted.device, clip)
-    cells = cells_of(pictures, subject, clip, size, watch, "CLIP-I")
-    found: Measured = {"CLIP-I": likeness(cells, clip, wanted.seed)}
-    found["CLIP score"] = prompt_figures(clip, pictures, _folders(wanted), wanted.seed)
-    return found | distance_figures({"CMMD": cmmd}, clip, pictures, references, wanted.seed, watch)
+    cells = cells_of(pictures, looked.subject, clip, looked.size, watch, "CLIP-I")
+    found: Measured = {"CLIP-I": likeness(cells, clip, seed)}
+    found["CLIP score"] = prompt_figures(clip, pictures, _folders(wanted), seed)
+    return found | distance_figures({"CMMD": cmmd}, clip, pictures, looked.references, seed, watch)
 
 
-def _by_inception(
-    wanted: Evaluate, pictures: Mapping[str, Pixels], references: Pixels | None, watch: Watch
-) -> Measured:
+def _by_inception(wanted: Evaluate, looked: Looked, watch: Watch) -> Measured:
     if not wanted.inception:
         return {}
-    eye = _on(wanted.device, InceptionExtractor(wanted.inception))
-    return distance_figures({"FID": fid, "KID": kid}, eye, pictures, references, wanted.seed, watch)
+    eye, distances = _on(wanted.device, InceptionExtractor(wanted.inception)), {"FID": fid, "KID": kid}
+    return distance_figures(distances, eye, looked.pictures, looked.references, wanted.seed, watch)
 
 
 def _rates(cells: Mapping[str, Cell], seed: int) -> dict[str, Figure]:
@@ -234,17 +247,16 @@ def _rates(cells: Mapping[str, Cell], seed: int) -> dict[str, Figure]:
     return dict(zip(("attack strength", "protection rate"), strength_and_rate(cells, seed), strict=True))
 
 
-def _report(
-    found: SubjectResult, shown: Mapping[str, Pixels], size: int, folder: Path, wanted: Evaluate
-) -> None:
+def _report(found: SubjectResult, looked: Looked, folder: Path, wanted: Evaluate) -> None:
     """Writes the record, the pictures, and a page and a sheet of them."""
+    shown = {**looked.pictures, "photos": looked.subject.pixels("attack", looked.size)}
     for name, some in shown.items():
         save_png(some, folder / PICTURE_FOLDER / found.name / name, PICTURE_STEM)
     settings = {
         "judge": wanted.judge,
         "clip": public_name(wanted.clip) if wanted.clip else None,
         "faces": wanted.faces,
-        "resolution": size,
+        "resolution": looked.size,
         "seed": wanted.seed,
         "same_images": wanted.subject.same_images,
     }

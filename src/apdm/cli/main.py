@@ -20,7 +20,7 @@ VERBS = {
     "cloak": "change a subject's photos a little, so that a model learns them badly",
     "purify": "answer a cloak: clean photos before an attack learns from them",
     "generate": "make pictures from prompts",
-    "evaluate": "measure how much pictures resemble a subject",
+    "evaluate": "measure how much pictures resemble a subject, or what their prompts say",
     "datasets": "check a folder of published photos and divide it into sets",
     "bench": "make the cells of a scenario: a table of the paper, or the frozen evaluation",
     "table": "write the tables of a bench's records",

@@ -16,7 +16,7 @@ EXAMPLE = "apdm report runs/demo"
 
 @dataclass(frozen=True)
 class Report:
-    """Write report.html and contact-sheet.png of a finished run again."""
+    """Write report.html, report.json and contact-sheet.png of a finished run again."""
 
     run: tyro.conf.Positional[Path]
     """The run's folder, with result.json and pictures/."""

@@ -57,7 +57,7 @@ def detector(
             raise InputError(f"'{source}' is told its classes", fix="give it no names")
         wanted = [it.label for prompt in prompts for it in (*prompt.include, *prompt.exclude)]
         return ZeroShotDetector(sorted(set(wanted)), source)
-    own = [config.id2label[number] for number in range(len(config.id2label))]
+    own = [str(config.id2label[number]) for number in range(len(config.id2label))]
     return InstanceSegmenter(source, names or [GENEVAL_NAMES.get(name, name) for name in own])
 
 

@@ -119,15 +119,18 @@ class GenEval:
 def read_prompts(path: Path) -> tuple[Prompt, ...]:
     """One JSON object a line, with tag, prompt, include and perhaps exclude.
 
-    Raises `InputError` for a file of another layout.
+    Raises `InputError` for a file of another layout or without a prompt.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error})", fix="give evaluation_metadata.jsonl") from error
-    return tuple(
+    prompts = tuple(
         _prompt(line, f"line {i} of {path}") for i, line in enumerate(lines, start=1) if line.strip()
     )
+    if not prompts:
+        raise InputError(f"{path} holds no prompt", fix="give evaluation_metadata.jsonl")
+    return prompts
 
 
 def kept(found: Sequence[Detection], task: str, rules: Rules = GENEVAL) -> dict[str, list[Detection]]:
