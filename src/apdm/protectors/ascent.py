@@ -12,6 +12,7 @@ from apdm.errors import at_least, positive
 from apdm.losses.denoising import denoising_error
 from apdm.optimizers import adamw, finite, moments
 from apdm.personalizers.base import Material
+from apdm.ranks import average
 from apdm.seeding import generator
 from apdm.steps import Steps, all_steps
 from apdm.types import Scalar
@@ -68,6 +69,7 @@ def ascend(
         loss = ascent_loss(ascended, material, config, generator(seed, "ascent", step))
         value = finite(loss, "the ascent", step + 1)
         loss.backward()
+        average(ascended.network.parameters())
         optimizer.step()
         optimizer.zero_grad()
         watch("ascent", step + 1, config.max_steps, {"ascent_loss": value})

@@ -9,6 +9,7 @@ from apdm.errors import at_least, positive
 from apdm.optimizers import adamw, clip, finite, moments
 from apdm.personalizers.base import Material, Personalizer
 from apdm.personalizers.dreambooth import DreamBooth
+from apdm.ranks import average
 from apdm.seeding import derive, generator
 from apdm.steps import Steps, all_steps
 from apdm.watch import Watch, silent
@@ -61,10 +62,12 @@ def immunize(
         value = finite(loss, "IMMA", step + 1)
         if step % 2 == 0:
             loss.backward()
+            average(attachment.trainable)
             clip(attachment.trainable, config.simulated.max_grad_norm)
             adapt.step()
         else:
             (-loss).backward()
+            average(attention)
             clip(attention, config.max_grad_norm)
             ascend.step()
         adapt.zero_grad()

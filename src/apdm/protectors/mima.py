@@ -16,6 +16,7 @@ from apdm.personalizers.base import Material
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.prompts import LIVE_TEMPLATES, OBJECT_TEMPLATES, fill
 from apdm.protectors.ascent import Ascent, ascent_loss
+from apdm.ranks import average
 from apdm.seeding import generator
 from apdm.steps import Steps, all_steps
 from apdm.types import Scalar
@@ -86,11 +87,13 @@ def immunize(
         if step % 2 == 0:
             value = adapt_merged(model, keys_values, concepts, config.simulated, merge, draws)
             finite(torch.tensor(value), "MIMA's adaptation", step + 1)
+            average(others)
             adapt.step()
         else:
             loss = merged_ascent_loss(model, concepts, config, draws)
             value = finite(loss, "MIMA's ascent", step + 1)
             loss.backward()
+            average(crossing.values())
             ascend.step()
         model.network.zero_grad()
         watch("mima", step + 1, config.max_train_steps, {"loss": value})
@@ -113,6 +116,7 @@ def adapt_merged(
         loss = attack.loss(model, concept, draw)
         total += loss.item() / len(concepts)
         (loss / len(concepts)).backward()
+        average(keys_values.values())
         for name, weight in keys_values.items():
             assert weight.grad is not None
             adapted[name].append(weight.detach() - attack.learning_rate * len(concepts) * weight.grad)
