@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from apdm import ranks
-from apdm.backbones.base import EncodedImages, Moments, Sampling
+from apdm.backbones.base import Backbone, EncodedImages, Moments, Sampling
 from apdm.errors import InputError
 from apdm.seeding import generator
 
+APART, ROWS = "each with an attack of its own", "rows that went through this process's networks"
+
 
 def results() -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Weights that methods make of a tiny model in double precision, in which only what is meant to be
-    another number is one, and pictures."""
+    """What methods make of a tiny model, in double precision: there AdamW makes no large steps of what is
+    rounded otherwise. And pictures."""
     from apdm.backbones.tiny import tiny_stable_diffusion
     from apdm.personalizers.base import Material, class_images, personalize
     from apdm.personalizers.dreambooth import DreamBooth
@@ -60,18 +62,32 @@ def results() -> Iterator[tuple[str, dict[str, Tensor]]]:
         "imma": IMMA(learning_rate=1e-3, max_train_steps=3, simulated=attack),
         "mima": MIMA(learning_rate=1e-3, max_train_steps=3, simulated=attack),
     }
+    told: list[float] = []
+
+    def watch(task: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+        told.extend(figures.values())
+
+    def made(model: Backbone) -> dict[str, Tensor]:
+        """Its weights, and the losses on the way there."""
+        losses = torch.tensor(told, dtype=torch.float64)
+        told.clear()
+        return {**model.weights(), "losses": losses}
+
     for name, chosen in settings.items():
-        protected = PROTECTORS[name].using(chosen)(tiny, material, 0)
-        yield name, dict(protected.weights())
-    attacker = replace(attack, train_text_encoder=True)
-    attacked = personalize(tiny, attacker, material.attack, 0)
+        yield name, made(PROTECTORS[name].using(chosen)(tiny, material, 0, watch))
+    attacked = personalize(tiny, replace(attack, train_text_encoder=True), material.attack, 0, watch)
     encoder = {f"text {name}": weight for name, weight in attacked.text["text_encoder"].named_parameters()}
-    yield "dreambooth", {**attacked.weights(), **encoder}
-    single = replace(attack, train_batch_size=1)  # one row: the second process's does not count
-    yield "one row", dict(personalize(tiny, single, Material(subject, None), 0).weights())
+    yield "dreambooth", {**made(attacked), **encoder}
+    single = replace(attack, train_batch_size=1)  # one row: the first process's does not count
+    yield "one row", made(personalize(tiny, single, Material(subject, None), 0, watch))
+
     average, l2p.average = l2p.average, lambda weights: None
-    yield "each its own attack", dict(PROTECTORS["apdm"].using(settings["apdm"])(tiny, material, 0).weights())
+    rows: list[int] = []
+    hook = tiny.network.register_forward_hook(lambda network, given, output: rows.append(len(output[0])))
+    yield APART, dict(PROTECTORS["apdm"].using(settings["apdm"])(tiny, material, 0).weights())
+    hook.remove()
     l2p.average = average
+    yield ROWS, {"rows": torch.tensor(sum(rows))}
 
 
 def written(folder: Path) -> None:
@@ -102,7 +118,9 @@ def test_two_processes_make_what_one_makes(tmp_path: Path) -> None:
     for name, alone in results():
         together = load_file(tmp_path / name)
         apart = max(float((together[n] - tensor).abs().max()) for n, tensor in alone.items())
-        if name == "each its own attack":
+        if name == ROWS:  # two updates of two steps of 4 + 6 + 4 rows, and of an anchor's 2 x 5
+            assert (int(alone["rows"]), int(together["rows"])) == (2 * (28 + 10), 2 * (14 + 4))
+        elif name == APART:
             assert apart > 1e-4
         else:
             assert apart < (1e-5 if name == "pictures" else 1e-9), name

@@ -18,7 +18,7 @@ from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.l2p import LookAhead, ProtectionLoss
 from apdm.ranks import average
 from apdm.seeding import derive, generator
-from apdm.steps import State, Steps, all_steps
+from apdm.steps import PROTECTED, State, Steps, all_steps
 from apdm.types import Latents, Pixels, Scalar, Timesteps
 from apdm.watch import Watch, silent
 
@@ -226,7 +226,7 @@ def protect(
         return protection_loss(model, backbone, material, config, draws)
 
     gather, carried = gatherer(protected, material.attack, loss, config, seed)
-    state = {"protected": protected.weights(), "optimizer": moments(optimizer), **carried}
+    state = {PROTECTED: protected.weights(), "optimizer": moments(optimizer), **carried}
     watch("protect", 0, config.outer_steps, {})
     for step in steps(config.outer_steps, state):
         figures = gather(step)

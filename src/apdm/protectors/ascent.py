@@ -14,7 +14,7 @@ from apdm.optimizers import adamw, finite, moments
 from apdm.personalizers.base import Material
 from apdm.ranks import average
 from apdm.seeding import generator
-from apdm.steps import Steps, all_steps
+from apdm.steps import PROTECTED, Steps, all_steps
 from apdm.types import Scalar
 from apdm.watch import Watch, silent
 
@@ -65,7 +65,7 @@ def ascend(
     ascended = backbone.copy()
     optimizer = adamw(ascended.network.requires_grad_(True).parameters(), config.learning_rate)
     watch("ascent", 0, config.max_steps, {})
-    for step in steps(config.max_steps, {"ascended": ascended.weights(), "optimizer": moments(optimizer)}):
+    for step in steps(config.max_steps, {PROTECTED: ascended.weights(), "optimizer": moments(optimizer)}):
         loss = ascent_loss(ascended, material, config, generator(seed, "ascent", step))
         value = finite(loss, "the ascent", step + 1)
         loss.backward()

@@ -18,7 +18,7 @@ from apdm.prompts import LIVE_TEMPLATES, OBJECT_TEMPLATES, fill
 from apdm.protectors.ascent import Ascent, ascent_loss
 from apdm.ranks import average
 from apdm.seeding import generator
-from apdm.steps import Steps, all_steps
+from apdm.steps import PROTECTED, Steps, all_steps
 from apdm.types import Scalar
 from apdm.watch import Watch, silent
 
@@ -80,9 +80,10 @@ def immunize(
     adapt = adamw(others, config.simulated.learning_rate)
     ascend = adamw(crossing.values(), config.learning_rate)
     merge = Merge(backbone, [concept.instance.prompt for concept in concepts], config.ridge)
-    state = {"model": model.weights(), "adaptation": moments(adapt), "ascent": moments(ascend)}
+    rest = {name: weight for name, weight in model.weights().items() if name not in crossing}
+    adam = {"adaptation": moments(adapt), "ascent": moments(ascend)}
     watch("mima", 0, config.max_train_steps, {})
-    for step in steps(config.max_train_steps, state):
+    for step in steps(config.max_train_steps, {PROTECTED: crossing, "rest": rest, **adam}):
         draws = [generator(seed, "mima", step, number) for number in range(len(concepts))]
         if step % 2 == 0:
             value = adapt_merged(model, keys_values, concepts, config.simulated, merge, draws)
