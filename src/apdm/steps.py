@@ -8,6 +8,7 @@ from typing import Protocol
 from torch import Tensor
 
 State = Mapping[str, Mapping[str, Tensor]]
+PROTECTED = "protected"  # a protection's part of the state: the network's weights that its result will have
 
 
 class Steps(Protocol):

@@ -19,6 +19,7 @@ from apdm.backbones.base import Backbone
 from apdm.backbones.hub import current_name, fetch_index
 from apdm.backbones.single_file import CONFIGS, as_told, contents, named, read, tokenizers
 from apdm.errors import InputError, one_line
+from apdm.ranks import own_device
 
 GIVE = "give a diffusers folder, a .safetensors file or a hub id"
 
@@ -84,8 +85,9 @@ def locate(model: str) -> str:
 
 
 def load(model: str, device: str = "cpu") -> Backbone:
-    """Loads `model` in float32 on `device`. Raises `InputError` for what cannot be loaded."""
-    place = locate(model)
+    """Loads `model` in float32 on `device`, of which each of several processes takes its own. Raises
+    `InputError` for what cannot be loaded."""
+    place, device = locate(model), own_device(device)
     _hide_loading_bars()
     check_device(device)
     with _in_one_line(model):

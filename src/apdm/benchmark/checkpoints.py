@@ -22,6 +22,7 @@ from apdm.benchmark.reading import read_json
 from apdm.benchmark.store import beside, discard, leaves
 from apdm.errors import Diverged, InputError, one_line
 from apdm.metrics.base import digest
+from apdm.ranks import first
 from apdm.steps import State
 
 LATEST = "latest"
@@ -66,7 +67,8 @@ class Note:
 @dataclass(frozen=True)
 class Checkpoints:
     """Of one run, in `folder`: one after every `every` steps (0: none), at most the `limit` newest, and while
-    one is written one more. `resumed` is the one to begin at."""
+    one is written one more. `resumed` is the one to begin at. Of several processes that share a run the first
+    writes and removes them, and all begin there."""
 
     folder: Path
     run: Run
@@ -83,7 +85,7 @@ class Checkpoints:
             due = self.every > 0 and (step + 1) % self.every == 0
             if due or step + 1 == total:
                 refuse_infinite(state, step + 1)
-            if due:
+            if due and first():
                 self._keep(step + 1, state)
 
     def of(self, backbone: Backbone) -> Checkpoints:
@@ -99,7 +101,7 @@ class Checkpoints:
 
     def discard(self) -> None:
         """Removes all of them, the newest last."""
-        for place in kept(self.folder):
+        for place in kept(self.folder) if first() else ():
             discard(place)
 
     def diverged(self, error: Diverged) -> InputError:
@@ -113,7 +115,7 @@ class Checkpoints:
         restore(self.resumed, state)
         done = read_json(Note, self.resumed / NOTE, fix=DAMAGED).steps
         for later in kept(self.folder):
-            if number(later) > done:
+            if number(later) > done and first():
                 discard(later)
         return done
 

@@ -51,7 +51,7 @@ def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, defau
             )
     except SystemExit as stop:
         if stop.code in (0, None):
-            print(f"\nExample: {example}")
+            print(f"\nFlags may stand in a TOML or YAML file: --config FILE\nExample: {example}")
             sys.exit(0)
         raise InputError(_one_line(said.getvalue()), fix=f"see 'apdm {verb} --help'") from None
 

@@ -33,7 +33,7 @@ HELP = (
     "usage: apdm VERB [options]\n\n"
     "Makes a text-to-image model refuse to be personalised on a chosen subject, and measures it.\n\n"
     + "".join(f"  {verb:<12} {line}\n" for verb, line in VERBS.items())
-    + "\nExample: apdm protect --help"
+    + "\nFlags may stand in a TOML or YAML file: apdm VERB --config FILE.\nExample: apdm protect --help"
 )
 
 
@@ -63,7 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(verb: str, arguments: Sequence[str]) -> None:
     if verb not in VERBS:
         raise unknown("verb", verb, VERBS)
-    importlib.import_module(f"apdm.cli.{verb}").main(arguments)
+    run = importlib.import_module(f"apdm.cli.{verb}").main
+    if any(word.startswith("--config") for word in arguments):
+        from apdm.cli.config import with_config
+
+        arguments = with_config(arguments)
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return run(arguments)
+    from apdm.cli.several import one_of_several  # loads torch
+
+    with one_of_several(verb):
+        run(arguments)
 
 
 def _quiet_libraries() -> None:

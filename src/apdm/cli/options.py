@@ -13,6 +13,7 @@ import tyro
 from apdm.backbones.base import Backbone
 from apdm.backbones.load import load, locate
 from apdm.errors import InputError
+from apdm.ranks import first
 from apdm.subject import Subject, Verdict, inspect
 
 NOT_RECORDED = Path("not recorded")  # in what is published with a model: where its maker keeps things
@@ -72,14 +73,16 @@ _held: dict[Path, int] = {}  # folders that this process has locked
 def new_folder(path: Path, besides: Collection[str] = ()) -> Path:
     """`own_folder`, in which there is nothing, or nothing besides these names. Raises `InputError`."""
     own_folder(path)
-    if any(thing.name not in besides for thing in path.iterdir()):
+    if first() and any(thing.name not in besides for thing in path.iterdir()):
         raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
     return path
 
 
 def own_folder(path: Path) -> Path:
     """`path`, made if missing, and this process's own until it ends. Raises `InputError` if it is a file or
-    another process has it."""
+    another process has it. Of several that share a job the first has it."""
+    if not first():
+        return path
     if path.exists() and not path.is_dir():
         raise InputError(f"output folder '{path}' is a file", fix="give a new one")
     path.mkdir(parents=True, exist_ok=True)

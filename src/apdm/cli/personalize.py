@@ -17,13 +17,17 @@ from apdm.benchmark.store import plain, save_model
 from apdm.cli.arguments import choice, read
 from apdm.cli.options import ASKED, MISSING, NOT_RECORDED, SubjectOptions, opened, public_name, side
 from apdm.cli.progress import progress
+from apdm.cli.samples import Samples, Validation
+from apdm.cli.several import refuse_idle
+from apdm.cli.trackers import refuse_missing, reporting
 from apdm.errors import InputError, at_least
-from apdm.personalizers.base import Material, Personalizer, class_images, personalize
+from apdm.personalizers.base import Material, Personalizer, class_images, course
 from apdm.personalizers.table import PERSONALIZERS
 from apdm.pixels import resize
+from apdm.ranks import first
 from apdm.subject import Subject
 from apdm.toybox import presets
-from apdm.watch import titled
+from apdm.watch import Watch, titled
 
 EXAMPLE = (
     "apdm toybox render --class_noun dog --seed 500001 --views 12 --output_dir runs/dog && "
@@ -64,7 +68,10 @@ class Personalize(Generic[A]):
     """cpu, cuda, cuda:1, mps."""
     seed: int = 0
     """Of every draw."""
+    report_to: str | None = None
+    """Tracker that is told the losses too: tensorboard, wandb, trackio, ...; none if not given."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
+    validation: Annotated[Validation, tyro.conf.arg(name="")] = Validation()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -86,6 +93,8 @@ def main(arguments: Sequence[str]) -> None:
     _check(wanted)
     backbone, subject, folder = opened(wanted)
     attacked = _attacked(wanted, backbone, subject, folder)
+    if not first():
+        return
     card = personalised_card(public_name(wanted.model), method, subject.instance_prompt, plain(wanted.attack))
     save_model(partial(wanted.attack.save, attacked), folder, card, plain(_published(wanted)))
     print(f"attacked model in {folder}")
@@ -93,6 +102,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def _check(wanted: Personalize[Personalizer]) -> None:
     at_least(wanted, num_class_images=1)
+    refuse_idle(wanted.attack)
+    refuse_missing(wanted.report_to)
     if wanted.class_model and not wanted.with_prior_preservation:
         raise InputError("--class_model has nothing to draw", fix="leave out --no-with_prior_preservation")
     if wanted.class_model:
@@ -115,10 +126,13 @@ def _attacked(
     size = side(wanted.resolution, backbone)
     photos = subject.pixels("attack", size)
     instance = backbone.encode(photos, subject.instance_prompt)
-    with progress(folder / "log.jsonl") as watch:
+    with (
+        progress(folder / "log.jsonl") as bars,
+        reporting(bars, wanted.report_to, folder, _published(wanted)) as watch,
+    ):
         prior = None
         if wanted.with_prior_preservation and wanted.attack.uses_class_images:
-            pictures = class_images(
+            drawn = class_images(
                 load(wanted.class_model, wanted.device) if wanted.class_model else backbone,
                 subject.class_prompt,
                 wanted.num_class_images,
@@ -126,5 +140,22 @@ def _attacked(
                 wanted.sampling,
                 titled(watch, "class images"),
             )
-            prior = backbone.encode(resize(pictures, size), subject.class_prompt)
-        return personalize(backbone, wanted.attack, Material(instance, prior), wanted.seed, watch)
+            prior = backbone.encode(resize(drawn, size), subject.class_prompt)
+        return _sampled(wanted, backbone, Material(instance, prior), watch)
+
+
+def _sampled(
+    wanted: Personalize[Personalizer], backbone: Backbone, material: Material, watch: Watch
+) -> Backbone:
+    """The attack, with a grid of samples where one is due."""
+    total = wanted.attack.max_train_steps
+    shown = Samples(wanted.validation, wanted.seed, wanted.sampling, wanted.output_dir)
+    due = shown.due(total)
+    if due:
+        shown.draw(backbone, 0)
+    attacked, stops = backbone, due[1:] or [total]
+    way = course(backbone, wanted.attack, material, wanted.seed, stops, watch)
+    for attacked, step in zip(way, stops, strict=True):
+        if due:
+            shown.draw(attacked, step)
+    return attacked

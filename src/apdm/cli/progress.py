@@ -6,8 +6,11 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import torch
+from rich import filesize
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,9 +22,12 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
-from apdm.watch import Watch
+from apdm.benchmark.provenance import peak_memory
+from apdm.ranks import first
+from apdm.watch import Watch, silent
 
 
 class Rate(ProgressColumn):
@@ -34,19 +40,34 @@ class Rate(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each")
 
 
+class Memory(ProgressColumn):
+    """The most memory held so far: on a GPU, of tensors there, else of the process."""
+
+    def render(self, task: Task) -> Text:
+        gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+        peaks = [peak_memory(torch.device("cuda", number)) for number in gpus]
+        peak = max((peak for peak in peaks if peak), default=peak_memory(torch.device("cpu")))
+        return Text(filesize.decimal(peak) if peak else "")
+
+
 @contextmanager
 def progress(log: Path | None = None) -> Iterator[Watch]:
     """A `Watch` that draws one bar a task on stderr and appends every step to `log`, in which a line that a
-    kill has cut off goes first."""
+    kill has cut off goes first. Of several processes that share a job the first tells of it."""
+    if not first():
+        yield silent
+        return
+    kept = partial(Column, no_wrap=True)  # in a narrow window it is figures that wrap
     bars = Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeElapsedColumn(),
+        BarColumn(bar_width=10, table_column=kept()),
+        MofNCompleteColumn(table_column=kept()),
+        Rate(kept()),
+        TimeElapsedColumn(table_column=kept()),
         TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(table_column=kept()),
+        Memory(kept()),
+        TextColumn("{task.fields[figures]}", table_column=Column()),
         console=Console(stderr=True),
     )
     tasks: dict[str, int] = {}

@@ -27,12 +27,16 @@ from apdm.cli.options import (
     side,
 )
 from apdm.cli.progress import progress
+from apdm.cli.samples import SAMPLES, Samples, Validation
+from apdm.cli.several import refuse_idle
+from apdm.cli.trackers import TRACKED, refuse_missing, reporting
 from apdm.errors import Diverged, InputError, at_least
 from apdm.metrics.base import joint_fingerprint
 from apdm.personalizers.base import class_images
 from apdm.pixels import resize, save_png
 from apdm.protectors.apdm import paired_positives, protection_material
 from apdm.protectors.table import PROTECTORS, Settings
+from apdm.ranks import first
 from apdm.subject import Subject
 from apdm.toybox import presets
 from apdm.watch import titled
@@ -45,7 +49,8 @@ PRESETS = {
     "published": ({name: known.settings for name, known in PROTECTORS.items()}, Sampling()),
     "toybox": (presets.PROTECTIONS, presets.SAMPLING),
 }
-BEGUN = ("log.jsonl", "positives")  # what a run that was stopped before its first checkpoint leaves
+# What a run that was stopped before its first checkpoint leaves.
+BEGUN = ("log.jsonl", "positives", SAMPLES, TRACKED)
 S = TypeVar("S", bound=Settings)
 
 
@@ -78,7 +83,10 @@ class Protect(Generic[S]):
     """Checkpoints at a time, the newest; all are removed once the model is written [our choice]."""
     resume_from_checkpoint: str | None = None
     """"latest" of the output folder, or from the start where there is none yet; or a checkpoint's folder."""
+    report_to: str | None = None
+    """Tracker that is told the losses too: tensorboard, wandb, trackio, ...; none if not given."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
+    validation: Annotated[Validation, tyro.conf.arg(name="")] = Validation()
 
 
 def chosen(arguments: Sequence[str]) -> tuple[str, str, Settings, Sampling]:
@@ -94,11 +102,15 @@ def main(arguments: Sequence[str]) -> None:
     defaults = Protect(MISSING, ASKED, MISSING, settings, method=method, preset=preset, sampling=sampling)
     wanted = read(Protect[type(settings)], "protect", arguments, EXAMPLE, defaults)
     at_least(wanted, checkpointing_steps=0, checkpoints_total_limit=1)
+    refuse_idle(wanted.protection)
+    refuse_missing(wanted.report_to)
     subject = looked_at(wanted)
     checkpoints, folder = _checkpoints(wanted, subject), wanted.output_dir
     backbone = load(wanted.model, wanted.device)
     checkpoints = checkpoints.of(backbone)
     protected = _protected(wanted, backbone, subject, checkpoints)
+    if not first():
+        return
     card = protected_card(
         public_name(wanted.model),
         subject.class_noun,
@@ -141,7 +153,9 @@ def _beginning(asked: str | None, folder: Path) -> Path | None:
     if asked is None:
         new_folder(folder)
         return None
-    forget_parts(own_folder(folder))
+    own_folder(folder)
+    if first():
+        forget_parts(folder)
     named = Path(asked) if Path(asked).is_dir() else folder / asked
     resumed = next(reversed(kept(folder)), None) if asked == LATEST else named
     if resumed is None and (folder / INDEX).exists():
@@ -160,15 +174,20 @@ def _protected(
     seed, sampling = wanted.seed, wanted.sampling
     count = max(1, wanted.protection.num_class_images)  # what needs none is given one all the same
     folder, protector = wanted.output_dir, PROTECTORS[wanted.method].using(wanted.protection)
-    with progress(folder / "log.jsonl") as watch:
+    shown = Samples(wanted.validation, seed, sampling, folder)
+    with (
+        progress(folder / "log.jsonl") as bars,
+        reporting(bars, wanted.report_to, folder, _published(wanted)) as watch,
+    ):
         prior = class_images(backbone, class_, count, seed, sampling, titled(watch, "class images"))
         positives = paired_positives(
             backbone, class_, len(photos), seed, sampling, titled(watch, "positives")
         )
-        save_png(positives, folder / "positives", "positive")
+        if first():
+            save_png(positives, folder / "positives", "positive")
         pictures = resize(positives, size), resize(prior, size)
         material = protection_material(backbone, photos, *pictures, instance, class_)
         try:
-            return protector(backbone, material, seed, watch, checkpoints.steps)
+            return protector(backbone, material, seed, watch, shown.along(checkpoints.steps, backbone))
         except Diverged as error:
             raise checkpoints.diverged(error) from error

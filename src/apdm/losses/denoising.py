@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from apdm.backbones.base import Backbone, Condition
+from apdm.ranks import shared
 from apdm.schedules import NoiseSchedule
 from apdm.types import Errors, Latents, Timesteps
 
@@ -16,6 +19,10 @@ def denoising_error(
     [b c h w]: APDM compares errors element by element, Custom Diffusion masks them, DreamBooth takes
     their mean; reducing is the caller's affair. Its mean is the simple loss of Ho et al. 2020, eq. 14.
     """
+    return shared(partial(_error, backbone), clean, condition, noise, t)
+
+
+def _error(backbone: Backbone, clean: Latents, condition: Condition, noise: Latents, t: Timesteps) -> Errors:
     predicted = backbone.predict(backbone.schedule.add_noise(clean, noise, t), t, condition)
     return prediction_error(backbone.schedule, predicted, clean, noise, t)
 

@@ -16,6 +16,7 @@ from apdm.backbones.base import Backbone, Condition, EncodedImages, Sampling
 from apdm.backbones.words import pairs
 from apdm.errors import InputError
 from apdm.optimizers import adamw, clip, finite
+from apdm.ranks import average, shared
 from apdm.seeding import derive, generator
 from apdm.types import Pixels, Scalar
 from apdm.watch import Watch, silent
@@ -124,6 +125,7 @@ def course(
         loss = personalizer.loss(attacked, material, generator(seed, "personalize", step))
         value = finite(loss, "the attack", step + 1)
         loss.backward()
+        average(attachment.trainable)
         clip(attachment.trainable, personalizer.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
@@ -150,4 +152,19 @@ def class_images(
     An attacker has only the model he attacks, so his class images come from that one.
     """
     seeds = [derive(seed, "class image", number) for number in range(count)]
-    return backbone.generate([prompt] * count, seeds, sampling, watch)
+    return pictures(backbone, [prompt] * count, seeds, sampling, watch)
+
+
+def pictures(
+    backbone: Backbone,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    sampling: Sampling,
+    watch: Watch = silent,
+) -> Pixels:
+    """What `backbone` generates, each of several processes its share."""
+
+    def made(prompts: Sequence[str], seeds: Sequence[int]) -> Pixels:
+        return backbone.generate(prompts, seeds, sampling, watch)
+
+    return shared(made, prompts, seeds)

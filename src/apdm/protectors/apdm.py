@@ -13,11 +13,12 @@ from apdm.losses.denoising import denoising_error
 from apdm.losses.distillation import distillation_error
 from apdm.losses.dpo import Reduction, direct_protective_loss
 from apdm.optimizers import adamw, finite, moments
-from apdm.personalizers.base import Material, Personalizer
+from apdm.personalizers.base import Material, Personalizer, pictures
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.l2p import LookAhead, ProtectionLoss
+from apdm.ranks import average
 from apdm.seeding import derive, generator
-from apdm.steps import State, Steps, all_steps
+from apdm.steps import PROTECTED, State, Steps, all_steps
 from apdm.types import Latents, Pixels, Scalar, Timesteps
 from apdm.watch import Watch, silent
 
@@ -124,7 +125,7 @@ def paired_positives(
 ) -> Pixels:
     """`count` pictures of the class by the pristine model, one for each subject image (sec. 3.2)."""
     seeds = [derive(seed, "positive", number) for number in range(count)]
-    return backbone.generate([class_prompt] * count, seeds, sampling, watch)
+    return pictures(backbone, [class_prompt] * count, seeds, sampling, watch)
 
 
 def protection_loss(
@@ -225,7 +226,7 @@ def protect(
         return protection_loss(model, backbone, material, config, draws)
 
     gather, carried = gatherer(protected, material.attack, loss, config, seed)
-    state = {"protected": protected.weights(), "optimizer": moments(optimizer), **carried}
+    state = {PROTECTED: protected.weights(), "optimizer": moments(optimizer), **carried}
     watch("protect", 0, config.outer_steps, {})
     for step in steps(config.outer_steps, state):
         figures = gather(step)
@@ -234,6 +235,7 @@ def protect(
             anchor = anchor_loss(protected, backbone, material.prior, config, draws)
             finite(anchor, "the anchor", step + 1)
             anchor.backward()
+        average(protected.network.parameters())
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
         watch("protect", step + 1, config.outer_steps, figures)

@@ -12,8 +12,9 @@ from apdm.errors import at_least, positive
 from apdm.losses.denoising import denoising_error
 from apdm.optimizers import adamw, finite, moments
 from apdm.personalizers.base import Material
+from apdm.ranks import average
 from apdm.seeding import generator
-from apdm.steps import Steps, all_steps
+from apdm.steps import PROTECTED, Steps, all_steps
 from apdm.types import Scalar
 from apdm.watch import Watch, silent
 
@@ -64,11 +65,12 @@ def ascend(
     ascended = backbone.copy()
     optimizer = adamw(ascended.network.requires_grad_(True).parameters(), config.learning_rate)
     watch("ascent", 0, config.max_train_steps, {})
-    changed = {"ascended": ascended.weights(), "optimizer": moments(optimizer)}
+    changed = {PROTECTED: ascended.weights(), "optimizer": moments(optimizer)}
     for step in steps(config.max_train_steps, changed):
         loss = ascent_loss(ascended, material, config, generator(seed, "ascent", step))
         value = finite(loss, "the ascent", step + 1)
         loss.backward()
+        average(ascended.network.parameters())
         optimizer.step()
         optimizer.zero_grad()
         watch("ascent", step + 1, config.max_train_steps, {"ascent_loss": value})

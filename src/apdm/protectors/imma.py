@@ -9,8 +9,9 @@ from apdm.errors import at_least, positive
 from apdm.optimizers import adamw, clip, finite, moments
 from apdm.personalizers.base import Material, Personalizer
 from apdm.personalizers.dreambooth import DreamBooth
+from apdm.ranks import average
 from apdm.seeding import derive, generator
-from apdm.steps import Steps, all_steps
+from apdm.steps import PROTECTED, Steps, all_steps
 from apdm.watch import Watch, silent
 
 
@@ -54,21 +55,25 @@ def immunize(
     attention = [attachment.effective[name].requires_grad_(True) for name in names]
     adapt = adamw(attachment.trainable, config.simulated.learning_rate)
     ascend = adamw(attention, config.learning_rate)
-    state = {"model": attachment.tensors(), "adaptation": moments(adapt), "ascent": moments(ascend)}
+    protected = dict(zip(names, attention, strict=True))
+    rest = {name: tensor for name, tensor in attachment.tensors().items() if name not in protected}
+    adam = {"adaptation": moments(adapt), "ascent": moments(ascend)}
     watch("imma", 0, config.max_train_steps, {})
-    for step in steps(config.max_train_steps, state):
+    for step in steps(config.max_train_steps, {PROTECTED: protected, "rest": rest, **adam}):
         loss = config.simulated.loss(model, material, generator(seed, "imma", step))
         value = finite(loss, "IMMA", step + 1)
         if step % 2 == 0:
             loss.backward()
+            average(attachment.trainable)
             clip(attachment.trainable, config.simulated.max_grad_norm)
             adapt.step()
         else:
             (-loss).backward()
+            average(attention)
             clip(attention, config.max_grad_norm)
             ascend.step()
         adapt.zero_grad()
         ascend.zero_grad()
         watch("imma", step + 1, config.max_train_steps, {"personalization_loss": value})
     attachment.eject()
-    return backbone.copy_with(dict(zip(names, attention, strict=True)))
+    return backbone.copy_with(protected)

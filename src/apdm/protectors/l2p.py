@@ -11,6 +11,7 @@ from torch import nn
 from apdm.backbones.base import Backbone
 from apdm.optimizers import adamw, finite, moments, reset
 from apdm.personalizers.base import Material, Personalizer
+from apdm.ranks import average
 from apdm.seeding import derive, generator
 from apdm.steps import State
 from apdm.types import Scalar
@@ -83,6 +84,7 @@ class LookAhead:
             loss = self.personalizer.loss(self.model, material, generator(seed, "attack", step))
             personalization += finite(loss, f"the simulated attack of {place}", step + 1) / self.steps
             loss.backward()
+            average(self.attachment.trainable)
             self.optimizer.step()
             if not self.leak:
                 self._clear()

@@ -16,8 +16,9 @@ from apdm.personalizers.base import Material
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.prompts import LIVE_TEMPLATES, OBJECT_TEMPLATES, fill
 from apdm.protectors.ascent import Ascent, ascent_loss
+from apdm.ranks import average
 from apdm.seeding import generator
-from apdm.steps import Steps, all_steps
+from apdm.steps import PROTECTED, Steps, all_steps
 from apdm.types import Scalar
 from apdm.watch import Watch, silent
 
@@ -79,18 +80,21 @@ def immunize(
     adapt = adamw(others, config.simulated.learning_rate)
     ascend = adamw(crossing.values(), config.learning_rate)
     merge = Merge(backbone, [concept.instance.prompt for concept in concepts], config.ridge)
-    state = {"model": model.weights(), "adaptation": moments(adapt), "ascent": moments(ascend)}
+    rest = {name: weight for name, weight in model.weights().items() if name not in crossing}
+    adam = {"adaptation": moments(adapt), "ascent": moments(ascend)}
     watch("mima", 0, config.max_train_steps, {})
-    for step in steps(config.max_train_steps, state):
+    for step in steps(config.max_train_steps, {PROTECTED: crossing, "rest": rest, **adam}):
         draws = [generator(seed, "mima", step, number) for number in range(len(concepts))]
         if step % 2 == 0:
             value = adapt_merged(model, keys_values, concepts, config.simulated, merge, draws)
             finite(torch.tensor(value), "MIMA's adaptation", step + 1)
+            average(others)
             adapt.step()
         else:
             loss = merged_ascent_loss(model, concepts, config, draws)
             value = finite(loss, "MIMA's ascent", step + 1)
             loss.backward()
+            average(crossing.values())
             ascend.step()
         model.network.zero_grad()
         watch("mima", step + 1, config.max_train_steps, {"loss": value})
@@ -113,6 +117,7 @@ def adapt_merged(
         loss = attack.loss(model, concept, draw)
         total += loss.item() / len(concepts)
         (loss / len(concepts)).backward()
+        average(keys_values.values())
         for name, weight in keys_values.items():
             assert weight.grad is not None
             adapted[name].append(weight.detach() - attack.learning_rate * len(concepts) * weight.grad)

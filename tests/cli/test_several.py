@@ -1,0 +1,130 @@
+"""`accelerate launch`: one model and one log from several processes, and one line when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from apdm.cli import several
+from apdm.cli.main import main
+from apdm.cli.several import one_of_several, refuse_idle
+from apdm.errors import InputError
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.protectors.apdm import APDM
+
+if TYPE_CHECKING:
+    from apdm.backbones.stable_diffusion import StableDiffusion
+
+LAUNCH = (
+    *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
+    *("--main_process_port", "0", "-m", "apdm"),
+)
+
+
+def protection(model: Path, photos: Path, folder: Path) -> list[str]:
+    settings = {
+        "subject": photos,
+        "class_noun": "dog",
+        "num_class_images": 3,
+        "num_inference_steps": 1,
+        "outer_steps": 3,
+        "inner_steps": 2,
+        "learning_rate": 1e-5,
+        "simulated.learning_rate": 1e-5,
+        "restart_every": 3,
+        "checkpointing_steps": 1,
+        "validation_prompt": "a photo of dog",
+        "output_dir": folder,
+    }
+    return ["protect", str(model), *(f"--{name}={value}" for name, value in settings.items())]
+
+
+def test_two_processes_write_what_one_writes(tiny: StableDiffusion, tmp_path: Path) -> None:
+    """To the last bits of a float; and they go on from a checkpoint of one."""
+    from safetensors.torch import load_file
+
+    model, photos, alone, together = (tmp_path / name for name in ("model", "dog", "alone", "together"))
+    tiny.save(model)
+    render = ["toybox", "render", "--class_noun", "dog", "--seed", "500001", "--views", "3"]
+    main([*render, "--output_dir", str(photos)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("apdm.benchmark.checkpoints.Checkpoints.discard", lambda self: None)
+        main(protection(model, photos, alone))
+    together.mkdir()
+    (alone / "checkpoint-2").rename(together / "checkpoint-2")
+    run = [*protection(model, photos, together), "--resume_from_checkpoint", "latest"]
+    done = subprocess.run([*LAUNCH, *run], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"protected model in {together}\n"
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    one, two, before = (load_file(folder / weights) for folder in (alone, together, model))
+    apart = max(float((one[name] - two[name]).abs().max()) for name in one)
+    moved = max(float((one[name] - before[name]).abs().max()) for name in one)
+    assert apart < 0.1 * moved
+    log = [json.loads(line) for line in (together / "log.jsonl").open()]
+    told = [(line["task"], line["done"], line["total"]) for line in log]
+    assert told[:2] == [("class images", 0, 1), ("class images", 1, 1)]  # the first process's share of three
+    assert told[-2:] == [("protect", 0, 3), ("protect", 3, 3)]
+    assert [path.name for path in (together / "samples").iterdir()] == ["step_00003.png"]
+    assert not list(together.glob("checkpoint-*"))
+
+
+@pytest.fixture
+def second_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+
+
+def test_a_verb_whose_work_is_not_shared_is_refused_by_the_first(
+    second_of_two: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other one leaves it the time to say so."""
+    waited: list[int] = []
+    monkeypatch.setattr(several.time, "sleep", waited.append)
+    with pytest.raises(InputError, match="generate does not share its work, and 2 processes were started"):
+        one_of_several("generate").__enter__()
+    assert waited == [several.GRACE]
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(SystemExit, match="2"):
+        main(["generate", "toybox"])
+    assert "start one, without a launcher; protect and personalize share" in capsys.readouterr().err
+    assert waited == [several.GRACE]
+
+
+def test_another_than_the_first_is_silent(
+    second_of_two: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from contextlib import nullcontext
+
+    monkeypatch.setattr(several, "joined", nullcontext)
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        with one_of_several("protect"):
+            print(f"said by {rank}")
+    assert capsys.readouterr().out == "said by 0\n"
+    with pytest.raises(SystemExit, match="130"), one_of_several("protect"):
+        raise KeyboardInterrupt
+
+
+@dataclass(frozen=True)
+class NoBatch:
+    """Settings of a method that has none."""
+
+
+def test_too_many_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "5")
+    refuse_idle(NoBatch())
+    refuse_idle(DreamBooth(train_batch_size=3))
+    with pytest.raises(InputError, match="train_batch_size is 2, too few for 5 processes: give 3 or more"):
+        refuse_idle(DreamBooth(train_batch_size=2))
+    with pytest.raises(InputError, match=r"simulated\.train_batch_size is 1, too few for 5 processes"):
+        refuse_idle(APDM(train_batch_size=3))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    refuse_idle(APDM())
