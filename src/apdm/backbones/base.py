@@ -29,6 +29,9 @@ class Condition:
     def __len__(self) -> int:
         return len(next(iter(self.parts.values())))
 
+    def __getitem__(self, rows: slice) -> Condition:
+        return Condition({name: part[rows] for name, part in self.parts.items()})
+
     def repeat(self, count: int) -> Condition:
         """The whole condition `count` times in a row."""
         return Condition(
