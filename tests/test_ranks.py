@@ -58,7 +58,7 @@ def results() -> Iterator[tuple[str, dict[str, Tensor]]]:
         "apdm": replace(ours, anchor_batch_size=5),
         "apdm-published": replace(ours, train_batch_size=1, simulated=replace(attack, train_batch_size=1)),
         "apdm-leak": replace(ours, leak=True),
-        "ascent": Ascent(learning_rate=1e-3, max_steps=2, train_batch_size=2),
+        "ascent": Ascent(learning_rate=1e-3, max_train_steps=2, train_batch_size=2),
         "imma": IMMA(learning_rate=1e-3, max_train_steps=3, simulated=attack),
         "mima": MIMA(learning_rate=1e-3, max_train_steps=3, simulated=attack),
     }
