@@ -90,6 +90,8 @@ def test_captions_have_the_names_of_their_pictures(tmp_path: Path) -> None:
         ('[{"id": "a", "caption": 7}]', "caption 'a' of .* is no text"),
         ('[{"id": "a", "caption": "x"}, {"id": "a", "caption": "y"}]', "has two captions 'a'"),
         ('[{"id": "../a", "caption": "x"}]', "cannot name a file"),
+        ('[{"id": "..", "caption": "x"}]', "cannot name a file"),
+        ('[{"id": "", "caption": "x"}]', "cannot name a file"),
     ],
 )
 def test_what_holds_no_captions_is_refused(content: str, complaint: str, tmp_path: Path) -> None:

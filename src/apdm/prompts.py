@@ -127,7 +127,7 @@ def _check_caption(name: str, caption: object, before: str | None, path: Path) -
         raise InputError(f"caption '{name}' of {path} is no text", fix="write at least one word")
     if before not in (None, caption):
         raise InputError(f"{path} has two captions '{name}'", fix="give each an id of its own")
-    if Path(name).name != name or name.startswith("."):
+    if not name or Path(name).name != name or name.startswith("."):
         raise InputError(f"{path} has the id '{name}', which cannot name a file", fix="give another id")
 
 
