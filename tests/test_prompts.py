@@ -69,6 +69,43 @@ def test_parts_of_a_prompt_are_checked_too() -> None:
         prompts.class_prompt('"dog"')
 
 
+def test_captions_have_the_names_of_their_pictures(tmp_path: Path) -> None:
+    """TIFA asks several questions about one caption; GenEval's lines are counted, empty ones are not."""
+    tifa, geneval = tmp_path / "questions.json", tmp_path / "metadata.jsonl"
+    entries = [{"id": "coco_7", "caption": "a dog"}, {"id": 8, "caption": "a cat"}]
+    tifa.write_text(json.dumps([entries[0] | {"question": "is it?"}, *entries]))
+    geneval.write_text('{"prompt": "a photo of a dog", "tag": "counting"}\n\n{"prompt": "a \'cat\'"}\n')
+    assert prompts.read_named_captions(tifa) == {"coco_7": "a dog", "8": "a cat"}
+    assert prompts.read_named_captions(geneval) == {"00000": "a photo of a dog", "00001": "a 'cat'"}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "has no captions to be read"),
+        ('{"id": "a"}', "has no captions to be read"),
+        ('[{"id": "a"}]', "has no captions to be read"),
+        ("[]", "holds no caption"),
+        ('[{"id": "a", "caption": " "}]', "caption 'a' of .* is no text"),
+        ('[{"id": "a", "caption": 7}]', "caption 'a' of .* is no text"),
+        ('[{"id": "a", "caption": "x"}, {"id": "a", "caption": "y"}]', "has two captions 'a'"),
+        ('[{"id": "../a", "caption": "x"}]', "cannot name a file"),
+        ('[{"id": "..", "caption": "x"}]', "cannot name a file"),
+        ('[{"id": "", "caption": "x"}]', "cannot name a file"),
+    ],
+)
+def test_what_holds_no_captions_is_refused(content: str, complaint: str, tmp_path: Path) -> None:
+    file = tmp_path / "captions.json"
+    file.write_text(content)
+    with pytest.raises(InputError, match=complaint):
+        prompts.read_named_captions(file)
+
+
+def test_captions_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no captions to be read"):
+        prompts.read_named_captions(tmp_path / "none.jsonl")
+
+
 def test_read_prompts(tmp_path: Path) -> None:
     file = tmp_path / "prompts.txt"
     file.write_bytes("\ufeff# places\na dog in the snow \r\n\r\n  # no\nein Hund im Süden # 2\n".encode())
@@ -88,38 +125,3 @@ def test_read_prompts_names_file_and_line(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe\x00dog")
     with pytest.raises(InputError, match="not UTF-8"):
         prompts.read_prompts(file)
-
-
-def test_captions_have_the_names_of_their_pictures(tmp_path: Path) -> None:
-    """TIFA asks several questions about one caption; GenEval's lines are counted, empty ones are not."""
-    tifa, geneval = tmp_path / "questions.json", tmp_path / "metadata.jsonl"
-    entries = [{"id": "coco_7", "caption": "a dog"}, {"id": 8, "caption": "a cat"}]
-    tifa.write_text(json.dumps([entries[0] | {"question": "is it?"}, *entries]))
-    geneval.write_text('{"prompt": "a photo of a dog", "tag": "counting"}\n\n{"prompt": "a \'cat\'"}\n')
-    assert prompts.read_captions(tifa) == {"coco_7": "a dog", "8": "a cat"}
-    assert prompts.read_captions(geneval) == {"00000": "a photo of a dog", "00001": "a 'cat'"}
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        ("{", "has no captions to be read"),
-        ('{"id": "a"}', "has no captions to be read"),
-        ('[{"id": "a"}]', "has no captions to be read"),
-        ("[]", "holds no caption"),
-        ('[{"id": "a", "caption": " "}]', "caption 'a' of .* is no text"),
-        ('[{"id": "a", "caption": 7}]', "caption 'a' of .* is no text"),
-        ('[{"id": "a", "caption": "x"}, {"id": "a", "caption": "y"}]', "has two captions 'a'"),
-        ('[{"id": "../a", "caption": "x"}]', "cannot name a file"),
-    ],
-)
-def test_what_holds_no_captions_is_refused(content: str, complaint: str, tmp_path: Path) -> None:
-    file = tmp_path / "captions.json"
-    file.write_text(content)
-    with pytest.raises(InputError, match=complaint):
-        prompts.read_captions(file)
-
-
-def test_captions_that_are_not_there_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no captions to be read"):
-        prompts.read_captions(tmp_path / "none.jsonl")

@@ -7,10 +7,8 @@ github.com/google/dreambooth, CC-BY-4.0), with the identifier and class noun as 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from apdm.errors import InputError
 
@@ -98,31 +96,7 @@ def checked(text: str, where: str = "prompt") -> str:
     return text
 
 
-def read_prompts(path: Path) -> tuple[str, ...]:
-    """The prompts in `path`: UTF-8, one on each line; empty lines and lines beginning with # do not count.
-
-    Raises `InputError` for a file that is missing, not text, or without a prompt, and for a line
-    that `checked` refuses.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read ({error.strerror})", fix="give a text file of prompts"
-        ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text", fix="give a text file of prompts") from None
-    prompts = tuple(
-        checked(line, f"prompt in line {number} of {path}")
-        for number, line in enumerate(lines, 1)
-        if line.strip() and not line.lstrip().startswith("#")
-    )
-    if not prompts:
-        raise InputError(f"{path} holds no prompt", fix="write one prompt on each line")
-    return prompts
-
-
-def read_captions(path: Path) -> dict[str, str]:
+def read_named_captions(path: Path) -> dict[str, str]:
     """The captions in `path` by the names that pictures of them have: of a JSON list its `id` and `caption`
     (TIFA's two files), of JSON lines the line's number from 00000 on and `prompt` (GenEval's metadata).
 
@@ -148,10 +122,34 @@ def read_captions(path: Path) -> dict[str, str]:
     return captions
 
 
-def _check_caption(name: str, caption: Any, before: str | None, path: Path) -> None:
+def _check_caption(name: str, caption: object, before: str | None, path: Path) -> None:
     if not isinstance(caption, str) or not caption.strip():
         raise InputError(f"caption '{name}' of {path} is no text", fix="write at least one word")
     if before not in (None, caption):
         raise InputError(f"{path} has two captions '{name}'", fix="give each an id of its own")
-    if not re.fullmatch(r"\w[\w. -]*", name):
+    if not name or Path(name).name != name or name.startswith("."):
         raise InputError(f"{path} has the id '{name}', which cannot name a file", fix="give another id")
+
+
+def read_prompts(path: Path) -> tuple[str, ...]:
+    """The prompts in `path`: UTF-8, one on each line; empty lines and lines beginning with # do not count.
+
+    Raises `InputError` for a file that is missing, not text, or without a prompt, and for a line
+    that `checked` refuses.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror})", fix="give a text file of prompts"
+        ) from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text", fix="give a text file of prompts") from None
+    prompts = tuple(
+        checked(line, f"prompt in line {number} of {path}")
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    )
+    if not prompts:
+        raise InputError(f"{path} holds no prompt", fix="write one prompt on each line")
+    return prompts

@@ -47,9 +47,11 @@ class Made:
 
     fingerprint = "ab" * 32
     asked: list[Any]
+    made: list[Made]
 
     def __init__(self, source: str = "", *_: object) -> None:
         self.name, self.network = Path(source).name, nn.Linear(1, 1)
+        self.made.append(self)
 
 
 class Reader(Made):
@@ -84,7 +86,7 @@ class Painter(Made):
 @pytest.fixture
 def judges(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """All that the made-up networks were told or asked."""
-    Made.asked = []
+    Made.asked, Made.made = [], []
 
     def detector(source: str, prompts: Sequence[Any], names: Any) -> Finder:
         Made.asked.append(names)
@@ -150,7 +152,7 @@ def test_tifa_asks_of_each_picture_the_questions_of_its_id(
     draw(before / "draw-2", RED, BLUE)
     for name in ("coco_7", "draw-2"):
         draw(after / name, BLUE)
-    made = ("--vqa", network("tiny-vqa"), "--sentence_encoder", network("tiny-encoder"))
+    made = ("--vqa", network("tiny-vqa"), "--sentence_encoder", network("tiny-encoder"), "--device", "meta")
     run("tifa", before, after, "--questions", questions, *made, "--output_file", tmp_path / "tifa.json")
     figures = json.loads((tmp_path / "tifa.json").read_text())
     assert figures[f"TIFA of {before}"]["value"] == (1 + 0.5) / 2
@@ -160,6 +162,7 @@ def test_tifa_asks_of_each_picture_the_questions_of_its_id(
     assert figures[f"TIFA, color of {before}"]["value"] == pytest.approx(2 / 3, abs=1e-6)
     assert figures[f"TIFA of {after}"]["value"] == 0
     assert judges[:2] == [*TYPES.values()]
+    assert {it.network.weight.device.type for it in Made.made} == {"meta"}
 
 
 def test_geneval_looks_at_the_pictures_of_a_lines_number(
@@ -173,7 +176,8 @@ def test_geneval_looks_at_the_pictures_of_a_lines_number(
     names.write_text("dog\n\n cat\n")
     made = ("--detector", network("tiny-detector"), "--clip", network("tiny-clip"), "--object_names", names)
     rest = ("--metadata", metadata, *made, "--output_file", tmp_path / "geneval.json")
-    run("geneval", folder, *rest)
+    run("geneval", folder, *rest, "--device", "meta")
+    assert {it.network.weight.device.type for it in Made.made[:2]} == {"meta"}
     figures = json.loads((tmp_path / "geneval.json").read_text())
     assert figures[f"GenEval of {folder}"]["value"] == (1 + 0.5) / 2
     assert figures[f"GenEval, single_object of {folder}"]["n"] == 2

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from apdm.cli import evaluate
 from apdm.cli.main import main
 from apdm.cli.subject_scores import faces
 from apdm.direction import Direction
 from apdm.errors import InputError
+from apdm.metrics.base import NetworkExtractor
 from apdm.metrics.face import Face
 from apdm.pixels import save_png
 from apdm.watch import silent
@@ -83,14 +84,16 @@ def test_the_command_says_them_and_the_report_keeps_them(
         return Bright()
 
     monkeypatch.setattr(evaluate, "face_backend", backend)
-    monkeypatch.setattr(evaluate, "judge", lambda _: Seen())
+    seen = Seen()
+    monkeypatch.setattr(evaluate, "judge", lambda _: seen)
     shades = [(1.0, 0.0, s / 10) for s in range(6)]
     for name, colours in {"subject": shades, "generated": [RED, DARK], "control": [RED, BLUE]}.items():
         save_png(painted(*colours, side=64), tmp_path / name, "picture")
     flags = ("--subject", "subject", "--generated", "generated", "--control", "control")
     rest = ("--class_images", "control", "--output_dir", "report", "--output_file", "figures.json")
     monkeypatch.chdir(tmp_path)
-    main(["evaluate", "--class_noun", "person", "--faces", "dlib-hog", *flags, *rest])
+    main(["evaluate", "--class_noun", "person", "--faces", "dlib-hog", "--device", "meta", *flags, *rest])
+    assert seen.network.weight.device.type == "meta"
     assert asked == ["dlib-hog"]
     figures = json.loads(Path("figures.json").read_text())
     assert figures["FDFR of generated"]["value"] == 0.5
@@ -101,12 +104,15 @@ def test_the_command_says_them_and_the_report_keeps_them(
     assert "FDFR" in Path("report/report.html").read_text()
 
 
-class Seen(Bright):
-    """The same as a judge."""
+class Seen(NetworkExtractor):
+    """Mean colours, of a judge who has a network all the same."""
 
-    dim = 3
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(1, 1), "seen", 3)
 
-    def __call__(self, pixels: Tensor) -> Tensor:  # type: ignore[override]
+    def embed(self, pixels: Tensor) -> Tensor: ...
+
+    def __call__(self, pixels: Tensor) -> Tensor:
         return pixels.mean((2, 3)) + 1e-3
 
 

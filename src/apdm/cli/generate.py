@@ -19,7 +19,7 @@ from apdm.cli.options import MISSING, NOT_RECORDED, new_folder, public_name
 from apdm.cli.progress import progress
 from apdm.errors import InputError, at_least
 from apdm.pixels import grid, save_png
-from apdm.prompts import checked, read_captions, read_prompts
+from apdm.prompts import checked, read_named_captions, read_prompts
 from apdm.seeding import derive
 from apdm.toybox import presets
 from apdm.types import Pixels
@@ -93,7 +93,7 @@ def _wishes(wanted: Generate) -> list[Wish]:
     if wanted.prompts_file and wanted.prompt:
         raise InputError("both --prompt and --prompts_file are given", fix="give one of them")
     if wanted.prompts_file and wanted.prompts_file.suffix in (".json", ".jsonl"):
-        captions = read_captions(wanted.prompts_file).items()
+        captions = read_named_captions(wanted.prompts_file).items()
         return [Wish(said, name, number) for name, said in captions for number in range(wanted.num_images)]
     prompts = read_prompts(wanted.prompts_file) if wanted.prompts_file else tuple(map(checked, wanted.prompt))
     if not prompts:
