@@ -106,7 +106,7 @@ def launch(*command: str | Path) -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     ports = ["--main_process_port", "0"]
     return subprocess.run(
-        [*launcher, *ports, *map(str, command)], capture_output=True, text=True, check=False, timeout=300
+        [*launcher, *ports, *map(str, command)], capture_output=True, text=True, check=False, timeout=900
     )
 
 

@@ -59,7 +59,7 @@ def test_two_processes_write_what_one_writes(tiny: StableDiffusion, tmp_path: Pa
     together.mkdir()
     (alone / "checkpoint-2").rename(together / "checkpoint-2")
     run = [*protection(model, photos, together), "--resume_from_checkpoint", "latest"]
-    done = subprocess.run([*LAUNCH, *run], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([*LAUNCH, *run], capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"protected model in {together}\n"
     weights = "unet/diffusion_pytorch_model.safetensors"
