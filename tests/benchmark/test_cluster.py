@@ -4,6 +4,7 @@ runs a task when it is waited for; the last tests need the real one."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from apdm.benchmark.reading import changed, read_as, read_json, read_toml
+from apdm.cloaks.advdm import AdvDM
+from apdm.cloaks.budget import Budget
 from apdm.errors import InputError
 
 
@@ -83,3 +85,23 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         read_json(Outer, tmp_path / "x.json", fix="make it")
     with pytest.raises(InputError, match="cannot be read"):
         read_toml(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("value", ["16/255@[-1,1]", {"value": 16 / 255, "range": [-1, 1]}])
+def test_a_budget_is_one_word_or_both_its_parts(value: object) -> None:
+    assert changed(AdvDM(), {"budget": value}, "row").budget == Budget(16 / 255, (-1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.05, "row.budget: budget 0.05 does not say of what range: write 8/255"),
+        ("0.05", "row.budget: budget 0.05 does not say of what range"),
+        ({"value": 0.05}, "row.budget has no 'range'"),
+        ({"value": 0.05, "range": [0, 2]}, "a picture's range is not"),
+        (True, "row.budget: 'True' is not a budget"),
+    ],
+)
+def test_a_budget_without_its_range_is_refused(value: object, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        changed(AdvDM(), {"budget": value}, "row")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_set_of_toys_is_known_by_its_views_alone() -> None:
 def test_a_set_of_photos_is_known_by_its_contents_alone(tmp_path: Path) -> None:
     (tmp_path / "rex").mkdir()
 
-    def keys(*colours: int) -> list[object]:
+    def keys(*colours: int) -> list[Mapping[str, object]]:
         """Of photos with these colours, dealt in turn to protect, attack and held out."""
         for number, colour in enumerate(colours):
             Image.new("RGB", (64, 64), (colour, 0, 0)).save(tmp_path / "rex" / f"{number}.png")

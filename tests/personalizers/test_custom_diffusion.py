@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from apdm.backbones.base import Sampling
 from apdm.backbones.load import load
+from apdm.backbones.words import first_token
 from apdm.errors import InputError
 from apdm.losses.denoising import denoising_error
 from apdm.personalizers import custom_diffusion
@@ -47,6 +48,7 @@ def test_only_cross_attention_and_the_new_word_move(tiny, freeze_model, moving) 
     old = tiny.pipeline.text_encoder.get_input_embeddings().weight
     assert torch.equal(rows.weight[:-1], old)
     assert rows.rows.shape == (1, 32)
+    assert not torch.equal(rows.rows[0], old[first_token(tiny.pipeline.tokenizer, "cat")])
 
 
 def test_the_loss_is_the_masked_mean_plus_the_class(tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,8 @@ def read_as(kind: type[T], data: object, where: str) -> T:
     """`data` as a `kind`: a dataclass, a tuple, a mapping, an optional, an enum or a scalar. `where` names
     the place in what is said about it. Raises `InputError`.
 
-    A dataclass may hold `NULL`, a mapping from its fields' names to what JSON's null stands for.
+    A dataclass may hold `NULL`, a mapping from its fields' names to what JSON's null stands for; one that can
+    `parse` text or a number is read from them, too.
     """
     return cast(T, _read(kind, data, where))
 
@@ -46,7 +47,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def changed(settings: T, values: Mapping[str, object], where: str) -> T:
-    """`settings` with some fields changed, nested ones in part. Raises `InputError` as `read_as` does."""
+    """`settings` with some fields changed, nested ones in part; not those that mean nothing without each
+    other (a budget and its range). Raises `InputError` as `read_as` does."""
     if not values:
         return settings
     if not is_dataclass(settings) or isinstance(settings, type):
@@ -58,7 +60,7 @@ def changed(settings: T, values: Mapping[str, object], where: str) -> T:
         if name not in known:
             refuse_name(name, known, where)
         now, place = getattr(settings, name), f"{where}.{name}"
-        if is_dataclass(now) and isinstance(value, Mapping):
+        if is_dataclass(now) and not hasattr(now, "parse") and isinstance(value, Mapping):
             read[name] = changed(now, cast("Mapping[str, object]", value), place)
         else:
             read[name] = _read(hints[name], value, place)
@@ -75,6 +77,11 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _read(kind: Any, data: object, where: str) -> object:
+    if hasattr(kind, "parse") and isinstance(data, str | int | float):
+        try:
+            return kind.parse(str(data))
+        except InputError as error:
+            raise InputError(f"{where}: {error.what}", fix=error.fix) from None
     if is_dataclass(kind):
         values = cast("dict[str, object]", _read(Mapping[str, object], data, where))
         null: Mapping[str, float] = getattr(kind, "NULL", {})
