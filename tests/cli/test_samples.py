@@ -68,6 +68,10 @@ def test_a_grid_at_the_start_on_the_way_and_at_the_end(
     grids = [drawn(tmp_path / "out", step) for step in steps]
     assert not torch.equal(grids[0], grids[1])
     assert not torch.equal(grids[1], grids[2])
+    main([*run, "--validation_prompt", "None", "--output_dir", str(tmp_path / "unseen")])
+    one, other = (folder / "unet/diffusion_pytorch_model.safetensors" for folder in tmp_path.iterdir())
+    assert one.read_bytes() == other.read_bytes()
+    assert not (tmp_path / "unseen" / "samples").exists()
 
 
 def test_without_a_prompt_nothing_is_drawn(tmp_path: Path) -> None:
