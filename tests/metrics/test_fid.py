@@ -10,7 +10,7 @@ from torch import Tensor
 
 from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.fid import Moments, fid, fid_score, frechet_distance, moments
+from apdm.metrics.fid import Moments, fid, fid_and_halves, fid_score, frechet_distance, moments
 from apdm.seeding import generator
 
 
@@ -114,3 +114,14 @@ def test_too_few_images_are_refused() -> None:
     for n, m in ((3, 9), (9, 3)):
         with pytest.raises(InputError, match=f"FID of {n} and {m} images"):
             fid(torch.ones(n, 2), torch.ones(m, 2), seed=0)
+
+
+def test_two_models_are_compared_on_the_same_halves() -> None:
+    """Features moved by c: half by half the distance to the same references differs in the means alone."""
+    x, y = torch.randn(2, 40, 3, generator=generator(0, "halves")).unbind()
+    was, now = (fid_and_halves(some, y, seed=1) for some in (x, x.clone()))
+    assert was.tolist() == now.tolist()
+    assert was[0] == fid(x, y, seed=1).value
+    moved = fid_and_halves(x + 1000, y, seed=1) - was
+    assert moved == pytest.approx(3 * 1000.0**2, rel=2e-3)
+    assert len(moved) == 21

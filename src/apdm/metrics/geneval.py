@@ -194,25 +194,12 @@ def geneval(
     seed: int,
     watch: Watch = silent,
 ) -> GenEval:
-    """GenEval of the pictures, one or more, that `pictures` gives for each prompt by its number.
+    """GenEval of the pictures that `right_pictures` asks for.
 
-    `overall` is the mean over the tasks that the prompts have, all six of them in the published file. Raises
-    `InputError` for no prompt, a class or colour that detector or namer does not know, or a prompt without
-    a picture.
+    `overall` is the mean over the tasks that the prompts have, all six of them in the published file.
     """
-    _check_words(prompts, detector, colours)
-    counts: dict[str, list[tuple[int, int]]] = {}  # right and all pictures of each prompt, by task
-    for number, prompt in enumerate(prompts):
-        watch("GenEval", number, len(prompts), {})
-        pixels = pictures(number)
-        if len(pixels) == 0:
-            raise InputError(f"'{prompt.text}' has no picture", fix="draw one or more")
-        seen = zip(pixels.split(1), detector(pixels), strict=True)
-        right = sum(is_right(picture, found, prompt, colours, rules) for picture, found in seen)
-        counts.setdefault(prompt.task, []).append((right, len(pixels)))
-    watch("GenEval", len(prompts), len(prompts), {})
-    samples = {task: np.array(counts[task], dtype=float) for task in TASKS if task in counts}
-    every = np.concatenate(list(samples.values()))
+    every = right_pictures(prompts, pictures, detector, colours, rules, watch)
+    samples = by_task(prompts, every)
 
     def score(metric: str, interval: Interval, n: float) -> Score:
         return Score.of(
@@ -232,6 +219,41 @@ def geneval(
         },
         prompts=score("GenEval, prompts", bootstrap(share_with_any, every, seed=seed), len(every)),
     )
+
+
+def right_pictures(
+    prompts: Sequence[Prompt],
+    pictures: Callable[[int], Pixels],
+    detector: Detector,
+    colours: ColourNamer,
+    rules: Rules = GENEVAL,
+    watch: Watch = silent,
+) -> Float[ndarray, "prompts 2"]:
+    """How many pictures of each prompt are right, of how many; `pictures` gives a prompt's by its number.
+
+    Raises `InputError` for no prompt, a class or colour that detector or namer does not know, or a prompt
+    without a picture.
+    """
+    _check_words(prompts, detector, colours)
+    counts: list[tuple[int, int]] = []
+    for number, prompt in enumerate(prompts):
+        watch("GenEval", number, len(prompts), {})
+        pixels = pictures(number)
+        if len(pixels) == 0:
+            raise InputError(f"'{prompt.text}' has no picture", fix="draw one or more")
+        seen = zip(pixels.split(1), detector(pixels), strict=True)
+        right = sum(is_right(picture, found, prompt, colours, rules) for picture, found in seen)
+        counts.append((right, len(pixels)))
+    watch("GenEval", len(prompts), len(prompts), {})
+    return np.array(counts, dtype=float)
+
+
+def by_task(
+    prompts: Sequence[Prompt], values: Float[ndarray, "prompts *n"]
+) -> dict[str, Float[ndarray, "some *n"]]:
+    """The values of each task's prompts; tasks in the order of `TASKS`, those without a prompt left out."""
+    tasks = np.array([prompt.task for prompt in prompts])
+    return {task: values[tasks == task] for task in TASKS if task in tasks}
 
 
 def mean_of_tasks(*tasks: Float[ndarray, "prompts 2"]) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float, Float64
+from numpy import ndarray
 from torch import Tensor
 
 from apdm.direction import Direction
@@ -36,6 +37,14 @@ def kid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int) -> Inter
     (1/h - 1/n = 1/n), or up to sqrt(3) times wider where the two distributions are equal.
     Raises `InputError` for fewer than four features on a side.
     """
+    found = kid_and_halves(x, y, seed=seed)
+    return percentile_interval(float(found[0]), found[1:])
+
+
+def kid_and_halves(
+    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int
+) -> Float64[ndarray, "1+halves"]:
+    """As `fid.fid_and_halves`. Raises as `kid`."""
     if len(x) < 4 or len(y) < 4:
         raise InputError(
             f"KID of {len(x)} and {len(y)} images has no halves to compare", fix="give four or more of each"
@@ -48,7 +57,7 @@ def kid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int) -> Inter
     rng = generator(seed, "kid")
     whole = _unbiased(torch.ones(1, len(x)).double(), torch.ones(1, len(y)).double(), *kernels)
     repeated = _unbiased(halves(len(x), HALVES, rng), halves(len(y), HALVES, rng), *kernels)
-    return percentile_interval(float(whole), repeated.numpy())
+    return torch.cat([whole, repeated]).numpy()
 
 
 def kid_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *, seed: int) -> Score:
