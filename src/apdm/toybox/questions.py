@@ -6,7 +6,7 @@ toys can answer them: an answer is always one of the choices, "nothing" where th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -53,25 +53,31 @@ class Seen:
 def questions_of(id: str, described: Described) -> tuple[Question, ...]:
     """About the pictures of the scene's caption, `id`: TIFA's element types object, counting, color, spatial
     and location, each where the caption says it. Colours are asked of a class whose toys share one."""
+    return tuple(Question(id, *asked) for asked in _asked(described))
+
+
+def _asked(described: Described) -> Iterator[tuple[str, tuple[str, ...], str, str]]:
+    """Question, choices, answer and element type."""
     caption, toys = described.caption, [placed.toy for placed in described.scene.toys]
     nouns = [toy.class_noun for toy in toys]
-    alone = len(set(nouns)) == 1
-    asked = [(WHAT, (*CLASS_NOUNS, NOTHING), nouns[0], "object")] if alone else []
-    asked += [] if alone else [(THERE.format(noun), ("yes", "no"), "yes", "object") for noun in nouns]
-    if alone and len(nouns) > 1:
-        asked.append((MANY.format(nouns[0]), COUNTS, str(len(nouns)), "counting"))
+    alike = len(set(nouns)) == 1
+    if alike:
+        yield WHAT, (*CLASS_NOUNS, NOTHING), nouns[0], "object"
+    else:
+        yield from ((THERE.format(noun), ("yes", "no"), "yes", "object") for noun in nouns)
+    if alike and len(nouns) > 1:
+        yield MANY.format(nouns[0]), COUNTS, str(len(nouns)), "counting"
     for noun in dict.fromkeys(nouns):
         words = {main_colour(toy).word for toy in toys if toy.class_noun == noun}
-        word, count = next(iter(words)), nouns.count(noun)
-        if len(words) == 1 and coloured(noun, word, count) in caption:
-            asked.append((COLOUR.format(noun), (*palette(noun), NOTHING), word, "color"))
-    if not alone and (" to the left of " in caption or " to the right of " in caption):
-        pair = tuple(sorted(nouns))  # so that the order gives nothing away
-        asked.append((LEFT.format(*pair), (*pair, NOTHING), nouns[0], "spatial"))
+        word = words.pop()
+        if not words and coloured(noun, word, nouns.count(noun)) in caption:
+            yield COLOUR.format(noun), (*palette(noun), NOTHING), word, "color"
+    if not alike and (" to the left of " in caption or " to the right of " in caption):
+        one, other = sorted(nouns)  # so that the order gives nothing away
+        yield LEFT.format(one, other), (one, other, NOTHING), nouns[0], "spatial"
     ground = GROUNDS[described.scene.view.ground].phrase
     if caption.endswith(ground):
-        asked.append((WHERE, tuple(it.phrase for it in GROUNDS.values()), ground, "location"))
-    return tuple(Question(id, *one) for one in asked)
+        yield WHERE, tuple(it.phrase for it in GROUNDS.values()), ground, "location"
 
 
 class ToyAnswerer:
@@ -86,12 +92,14 @@ class ToyAnswerer:
         for question in questions:
             if question not in READINGS:
                 raise InputError(f"'{question}' is no question about toys", fix="see apdm.toybox.questions")
-        seen = zip(pixels.split(1), self.reader(pixels), self.reader.grounds(pixels), questions, strict=True)
-        return [READINGS[question](self._seen(*looked, question)) for *looked, question in seen]
+        found, grounds = self.reader(pixels), self.reader.grounds(pixels)
+        seen = zip(questions, pixels.split(1), found, grounds, strict=True)
+        return [self._answer(*one) for one in seen]
 
-    def _seen(self, picture: Pixels, found: Sequence[Detection], ground: str, question: str) -> Seen:
+    def _answer(self, question: str, picture: Pixels, found: Sequence[Detection], ground: str) -> str:
         task = "counting" if question in COUNTED else "object"
-        return Seen(picture, kept(found, task, self.rules), ground, self.reader.colour_namer)
+        toys = kept(found, task, self.rules)
+        return READINGS[question](Seen(picture, toys, ground, self.reader.colour_namer))
 
 
 def what(seen: Seen) -> str:
