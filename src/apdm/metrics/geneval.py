@@ -234,7 +234,7 @@ def right_pictures(
     Raises `InputError` for no prompt, a class or colour that detector or namer does not know, or a prompt
     without a picture.
     """
-    _check_words(prompts, detector, colours)
+    check_words(prompts, detector, colours)
     counts: list[tuple[int, int]] = []
     for number, prompt in enumerate(prompts):
         watch("GenEval", number, len(prompts), {})
@@ -288,7 +288,8 @@ def _overlap(a: Box, b: Box) -> float:
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
-def _check_words(prompts: Sequence[Prompt], detector: Detector, colours: ColourNamer) -> None:
+def check_words(prompts: Sequence[Prompt], detector: Detector, colours: ColourNamer) -> None:
+    """Raises `InputError` for no prompt, and for a class or a colour that nobody knows."""
     if not prompts:
         raise InputError("there is no prompt", fix="give one or more")
     wanted = [requirement for prompt in prompts for requirement in (*prompt.include, *prompt.exclude)]
