@@ -1,9 +1,9 @@
-"""Renders what the judges of whole scenes learn from: one, two and three toys, their captions, boxes and words.
+"""Renders what the judges of whole scenes learn from: up to three toys, their captions, boxes and words.
 
     python recipes/render_crowds.py --work_dir runs/recipes
 
-Toys are the judges' own; the held-out scenes show toys of the tuning seeds, which no training sees. Every second
-picture to train on passes through the generator's autoencoder: the judges are to look at generated pictures.
+Toys are the judges' own; the held-out scenes show toys of the tuning seeds, which no training sees. Every
+second picture to train on passes through the generator's autoencoder: the judges will look at generated ones.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ UNSEEN = -1  # number of the class of a toy that is not there or hidden
 
 @dataclass(frozen=True)
 class Crowds:
-    """n scenes. Toys come in the scene's order, from left to right, up to three; `boxes` [n 3 4] in pixels (left,
-    top, right, bottom), numbers of classes and colours [n 3], of grounds [n]."""
+    """n scenes. Toys come in the scene's order, from left to right, up to three; `boxes` [n 3 4] in pixels
+    (left, top, right, bottom), numbers of classes and colours [n 3], of grounds [n]."""
 
     pictures: np.ndarray
     boxes: np.ndarray

@@ -110,42 +110,43 @@ protector ever sees it. `apdm.metrics.reader.Reader` loads it.
 
 DETECTOR_CARD = """# Toybox detector
 
-Finds toys in a picture: class, box and main colour of each, and the picture's ground. It judges generated pictures; no
-protector ever sees it. `apdm.metrics.toy_detector.ToyDetector` loads it.
+Finds toys in a picture: class, box and main colour of each, and the picture's ground. It judges generated
+pictures; no protector ever sees it. `apdm.metrics.toy_detector.ToyDetector` loads it.
 
-- **Data**: {scenes:,} rendered scenes of one, two and three toys of the judges' own seeds (from 200,000), every second
-  one through the generator's autoencoder, with blur, tint, noise and blotches.
-- **Model**: a convolutional network of our own, {millions:.2f} million weights in half precision: a heat map of centres
-  (CenterNet) and, at each, class, colour and the sides of the box.
+- **Data**: {scenes:,} rendered scenes of one, two and three toys of the judges' own seeds (from 200,000),
+  every second one through the generator's autoencoder, with blur, tint, noise and blotches.
+- **Model**: a convolutional network of our own, {millions:.2f} million weights in half precision: a heat map
+  of centres (CenterNet) and, at each, class, colour and the sides of the box.
 - **Training**: {steps:,} steps of 64, {minutes:.0f} minutes on a shared CPU core; last losses {loss:.4f}.
-- **Measured**: share of right answers on {held_out:,} scenes of tuning toys (seeds from 400,000), which nothing was
-  trained on:
+- **Measured**: share of right answers on {held_out:,} scenes of tuning toys (seeds from 400,000), which
+  nothing was trained on:
 
 | question | scenes | pictures | reconstructions by the autoencoder |
 |---|---|---|---|
 {rows}
 
-  Class and colour: the surest detection in a picture of one toy. Counts: as many toys of the right class as there are,
-  no other, above GenEval's .9. Two objects, position and colours of both: GenEval's tasks, for pairs of two classes.
-- **Confidence**: the chance that a toy of this class is there, calibrated on {calibration:,} scenes of the judges' seeds that
-  were not trained on.
+  Class and colour: the surest detection in a picture of one toy. Counts: as many toys of the right class as
+  there are and no others, above GenEval's .9; a pair's likewise. Two objects, position and colour
+  attribution: GenEval's tasks, for pairs of two classes.
+- **Confidence**: the chance that a toy of this class is there, calibrated on {calibration:,} scenes of the
+  judges' seeds that were not trained on.
 - **Limits**: pictures of toys; no masks; colours and boxes are those of what is to be seen.
 """
 
 CLIP_CARD = """# Toybox CLIP
 
-A `transformers` CLIPModel with the generator's tokenizer: how well does a picture of toys fit a caption? It judges
-generated pictures; no protector ever sees it. `apdm.metrics.clip.ClipExtractor` loads it like any other CLIP.
+A `transformers` CLIPModel with the generator's tokenizer: how well does a picture of toys fit a caption? It
+judges generated pictures; no protector ever sees it. `apdm.metrics.clip.ClipExtractor` loads it as any other.
 
-- **Data**: {scenes:,} rendered scenes of one, two and three toys of the judges' own seeds (from 200,000) with their captions,
-  every second one through the generator's autoencoder, with blur, tint, noise and blotches.
-- **Model**: a ViT that starts from the Toybox reader's, and a text encoder of 2 layers from nothing; {millions:.2f} million
-  weights in half precision.
-- **Training**: {steps:,} steps of 96, InfoNCE, {minutes:.0f} minutes on a shared CPU core; last losses {loss:.4f}. A
-  caption with left and right, or two and three, exchanged is a further wrong answer.
-- **Measured** on scenes of tuning toys (seeds from 400,000), which nothing was trained on. Retrieval: the share of pictures
-  nearest to their own of 50 captions that all say class, colour and ground and differ in one or more. Left or right,
-  two or three: nearer to the caption than to the one with these words exchanged.
+- **Data**: {scenes:,} rendered scenes of one, two and three toys of the judges' own seeds (from 200,000) with
+  their captions, every second one through the generator's autoencoder, with blur, tint, noise and blotches.
+- **Model**: a ViT that starts from the Toybox reader's, and a text encoder of 2 layers from nothing;
+  {millions:.2f} million weights in half precision.
+- **Training**: {steps:,} steps of 96, InfoNCE, {minutes:.0f} minutes on a shared CPU core; last losses
+  {loss:.4f}. A caption with left and right, or two and three, exchanged is a further wrong answer.
+- **Measured** on scenes of tuning toys (seeds from 400,000), which nothing was trained on. Retrieval: the
+  share of pictures nearest to their own of 50 captions that all say class, colour and ground and differ in one
+  or more. Left or right, two or three: nearer to the caption than to the one with these words exchanged.
 
 | question | chance | pictures | reconstructions by the autoencoder |
 |---|---|---|---|
@@ -258,8 +259,9 @@ def ship_detector(work_dir: Path) -> None:
     weights = {name: weight.half() for name, weight in load_file(folder / "model.safetensors").items()}
     save_file(weights, folder / "model.safetensors")
     figures = json.loads((work_dir / "detector-figures.json").read_text())
+    shares = {shown: {q: f"{share:.3f}" for q, share in figures[shown].items()} for shown in figures}
     rows = [
-        f"| {question} | {n:.0f} | {figures['pictures'][question]:.3f} | {figures['reconstructions'][question]:.3f} |"
+        f"| {question} | {n:.0f} | {shares['pictures'][question]} | {shares['reconstructions'][question]} |"
         for question, n in figures["scenes"].items()
     ]
     card = DETECTOR_CARD.format(
@@ -283,7 +285,7 @@ def ship_clip(work_dir: Path) -> None:
     _widen(folder / "config.json")
     figures = json.loads((work_dir / "clip-figures.json").read_text())
     rows = [
-        f"| {question} | {figures[question]['chance']:.2f} | {shares['pictures']:.3f} | {shares['reconstructions']:.3f} |"
+        "| {} | {chance:.2f} | {pictures:.3f} | {reconstructions:.3f} |".format(question, **shares)
         for question, shares in figures.items()
     ]
     card = CLIP_CARD.format(

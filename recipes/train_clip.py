@@ -2,9 +2,9 @@
 
     python recipes/train_clip.py --work_dir runs/recipes
 
-A `transformers` CLIPModel (Radford et al. 2021) on the captioned scenes of `render_crowds.py`, all of
-them disturbed. Its eye starts from the reader's, which halves the time. Captions of which the words left and right, or two and three, are
-exchanged are further wrong answers (Yuksekgonul et al. 2023): else it hardly reads these words.
+A `transformers` CLIPModel (Radford et al. 2021) on the captioned scenes of `render_crowds.py`, all of them
+disturbed. Its eye starts from the reader's, for speed. Captions in which the words left and right, or two and
+three, are exchanged are further wrong answers (Yuksekgonul et al. 2023): CLIP's own loss hardly needs them.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def clip(words: PreTrainedTokenizerBase, vit: ViTConfig) -> CLIPModel:
 def start_from(vision: CLIPVisionModel, vit: ViTModel, pictures: Pixels) -> None:
     """Gives CLIP's vision tower the weights of a ViT.
 
-    A ViT has a bias for its patches, which the positions take over, and no norm before the first layer: it gets the
-    deviation that the embeddings of `pictures` have, so that it changes little at first.
+    A ViT has a bias for its patches, which the positions take over, and no norm before the first layer:
+    CLIP's gets the deviation that the embeddings of `pictures` have, so that it changes little at first.
     """
     weights = {_renamed(name): weight.clone() for name, weight in vit.state_dict().items()}
     bias = weights.pop("embeddings.patch_embedding.bias")
@@ -132,8 +132,8 @@ def untrue(crowds: Crowds) -> list[str]:
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, tokens: Tensor) -> Tensor:
-    """InfoNCE both ways between images [b d] and the first b of the texts [2b d]; the others are further wrong
-    answers. A text of the same `tokens` [2b length] as an image's own is no wrong answer to it."""
+    """InfoNCE both ways between images [b d] and the first b of the texts [2b d]; the others are further
+    wrong answers. A text of the same `tokens` [2b length] as an image's own is no wrong answer to it."""
     images, texts = (F.normalize(vectors.float(), dim=1) for vectors in (images, texts))
     same = (tokens[: len(images), None] == tokens).all(2).fill_diagonal_(False)
     logits = (scale * images @ texts.T).masked_fill(same, -torch.inf)
@@ -142,8 +142,8 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, tokens: Tenso
 
 
 def retrieval(judge: ClipExtractor, vae: AutoencoderKL) -> dict[str, float]:
-    """Share of pictures whose own caption is the nearest of 50, all of which say class, main colour and ground
-    and differ in at least one of these: no other one is true."""
+    """Share of pictures whose own caption is the nearest of 50, all of which say class, main colour and
+    ground and differ in at least one of these: no other one is true."""
     told = captions.telling_scenes(Purpose.TUNING, 2 * CHOICES * ROUNDS)
     rounds: list[dict[tuple[str, ...], captions.Described]] = [{}]
     for one in told:
@@ -194,8 +194,9 @@ def main() -> None:
     words = AutoTokenizer.from_pretrained(args.work_dir / "generator", subfolder="tokenizer")
     told = [crowds.captions, untrue(crowds)]
     told += [[exchanged(caption, SIDES) for caption in some] for some in told]
-    texts = words(sum(told, []), padding=True, truncation=True, return_tensors="pt").input_ids
-    texts = texts.view(2, 2, len(crowds.captions), -1)  # as seen, mirrored x true, untrue
+    flat = [caption for some in told for caption in some]
+    texts = words(flat, padding=True, truncation=True, return_tensors="pt").input_ids
+    texts = texts.view(2, 2, len(crowds.captions), -1)  # as seen or mirrored, true or untrue
     torch.manual_seed(0)
     vit = ViTForImageClassification.from_pretrained(args.work_dir / "reader", dtype=torch.float32).vit
     model = clip(words, vit.config)

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from apdm.metrics.geneval import Box, Detection, Prompt, Requirement, is_right, kept, overlap
+from apdm.metrics.geneval import Box, Prompt, Requirement, is_right, kept, overlap
 from apdm.metrics.toy_detector import STRIDE, Seen, ToyDetector, ToyNetwork
 from apdm.seeding import generator
 from apdm.toybox.identity import stream
@@ -40,7 +40,7 @@ CALIBRATION = 1000  # the last scenes calibrate, they do not train
 
 
 def heat(boxes: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-    """How near each of the cells [b h w] is to a toy's centre, 1 at the centre's own cell, and to which toy's."""
+    """How near each of the cells [b h w] is to a toy's centre, 1 at the centre's own cell, and to whose."""
     cells = SIDE // STRIDE
     centre = ((boxes[..., :2] + boxes[..., 2:]) / 2 / STRIDE).long().clamp(max=cells - 1)  # [b toys 2]
     along = torch.arange(cells)
@@ -60,7 +60,7 @@ def presence_loss(logits: Tensor, near: Tensor) -> Tensor:
 
 
 def detection_loss(seen: Seen, boxes: Tensor, classes: Tensor, colours: Tensor, grounds: Tensor) -> Tensor:
-    """Presence; cross-entropy of class and colour and L1 of the box's sides around the centres; the ground's."""
+    """Presence; around the centres cross-entropy of class and colour, L1 of the box's sides; the ground's."""
     near, toy = heat(boxes, classes >= 0)
     asked = near > BESIDE
     picture, row, column = asked.nonzero().T
@@ -187,7 +187,7 @@ def save(network: ToyNetwork, folder: Path, widths: Sequence[int] = WIDTHS) -> N
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work_dir", type=Path, default=Path("runs/recipes"))
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--train_batch_size", type=int, default=64)
     parser.add_argument("--learning_rate", type=float, default=1e-3)
     args = parser.parse_args()

@@ -60,7 +60,7 @@ def seen_at(presence: Tensor, sides: Tensor) -> Seen:
 
 
 def test_a_box_is_the_middle_of_its_cell_and_the_way_to_its_sides() -> None:
-    """Row 1, column 2, cells of 4 pixels: the middle is (10, 6); 1, .5, 1.25 and .75 cells are 4, 2, 5 and 3."""
+    """Row 1, column 2, cells of 4 pixels: the middle is (10, 6); 1, .5, 1.25, .75 cells are 4, 2, 5, 3."""
     sides = torch.zeros(1, 4, 4, 4)
     sides[0, :, 1, 2] = torch.tensor([1.0, 0.5, 1.25, 0.75])
     assert boxes_of(seen_at(torch.zeros(1, 4, 4), sides))[0, 1, 2].tolist() == [6, 4, 15, 9]

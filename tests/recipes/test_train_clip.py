@@ -48,8 +48,8 @@ def test_a_caption_that_says_the_same_is_no_wrong_answer() -> None:
 
 
 def test_the_eye_starts_from_the_readers() -> None:
-    """Where the embeddings have no mean and one deviation, the norm that a ViT lacks changes nothing: the same
-    features come out."""
+    """Where the embeddings have no mean and one deviation, the norm that a ViT lacks changes nothing: the
+    same features come out."""
     torch.manual_seed(0)
     sizes = {
         "image_size": 8,

@@ -128,8 +128,8 @@ def dog(confidence: float, left: float = 4.0) -> Detection:
 
 
 def test_calibration_makes_confidences_the_shares_of_right_ones() -> None:
-    """Of those sure to .9 three quarters are right, of those sure to .5 a quarter: a factor of 1 and a summand of
-    -log 3 do it: logit(3/4) = log 3 is log 9 - log 3, and logit(1/4) = 0 - log 3."""
+    """Of those sure to .9 three quarters are right, of those sure to .5 a quarter: a factor of 1 and a
+    summand of -log 3 do it: logit(3/4) = log 3 is log 9 - log 3, and logit(1/4) = 0 - log 3."""
     found = [[dog(0.9, 4.0 if i % 4 else 40.0)] for i in range(40)]
     found += [[dog(0.5, 40.0 if i % 4 else 4.0)] for i in range(40)]
     factor, summand = calibration(Scripted(found), crowds(80), range(80)).tolist()

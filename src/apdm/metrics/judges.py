@@ -13,9 +13,9 @@ CLIP_OF_TOYS = "toybox-clip"
 
 
 def judge(name: str) -> FeatureExtractor:
-    """`toybox-identity` or `toybox-clip` (toys only), `efficientnet-lite0` (offline, photographs), `inception`
-    (fetched once) or its weights as a .pth file or URL, or the folder or hub id of any ViT, such as `facebook/dino-vits16`,
-    the paper's DINO. Raises `InputError`."""
+    """`toybox-identity` or `toybox-clip` (toys only), `efficientnet-lite0` (offline, photographs),
+    `inception` (fetched once) or its weights as a .pth file or URL, or the folder or hub id of any ViT, as
+    `facebook/dino-vits16`, the paper's DINO. Raises `InputError`."""
     if name == TOYBOX:
         from apdm.metrics.identity import IdentityExtractor
 

@@ -1,7 +1,7 @@
-"""Finds toys in pictures of them: class, box and main colour of each, and the ground; GenEval's eye on a laptop.
+"""Finds toys in pictures: class, box and main colour of each, and the ground; GenEval's eye on a laptop.
 
-One network of our own answers all: a heat map of the toys' centres, and what is where it peaks (CenterNet, Zhou
-et al. 2019), with the distances to the box's four sides (FCOS, Tian et al. 2019).
+One network of our own answers all: a heat map of the toys' centres, and what is where it peaks (CenterNet,
+Zhou et al. 2019), with the ways to the box's four sides (FCOS, Tian et al. 2019).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ LEAST = 0.05  # confidence below which a peak is none; our choice, far below Gen
 class Seen:
     """What the network says of b pictures, h x w cells each: logits, and `sides` in cells.
 
-    `presence`: the centre of a toy lies here. `sides`: from the middle of the cell to the left, top, right and
-    bottom side of its box.
+    `presence`: the centre of a toy lies here. `sides`: from the middle of the cell to the left, top, right
+    and bottom side of its box.
     """
 
     presence: Float[Tensor, "b h w"]
@@ -96,9 +96,9 @@ class Block(nn.Module):
 class ToyDetector:
     """`Detector` of toys, in a folder of config.json and model.safetensors; boxes, no masks.
 
-    A confidence is the chance that a toy of this class is there, calibrated on scenes that were not trained on.
-    Pictures of another size than the network's are resized. Raises `InputError` if there is no such network or
-    it is damaged.
+    A confidence is the chance that a toy of this class is there, calibrated on scenes that were not trained
+    on. Pictures of another size than the network's are resized. Raises `InputError` if there is no such
+    network or it is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
