@@ -145,8 +145,8 @@ judges generated pictures; no protector ever sees it. `apdm.metrics.clip.ClipExt
 - **Training**: {steps:,} steps of 96, InfoNCE, {minutes:.0f} minutes on a shared CPU core; last losses
   {loss:.4f}. A caption with left and right, or two and three, exchanged is a further wrong answer.
 - **Measured** on scenes of tuning toys (seeds from 400,000), which nothing was trained on. Retrieval: the
-  share of pictures nearest to their own of 50 captions that all say class, colour and ground and differ in one
-  or more. Left or right, two or three: nearer to the caption than to the one with these words exchanged.
+  share of pictures nearest to their own of 50 captions, which all say class, colour and ground and differ in
+  one or more. Left or right, two or three: nearer to the caption than to the one with these words exchanged.
 
 | question | chance | pictures | reconstructions by the autoencoder |
 |---|---|---|---|
