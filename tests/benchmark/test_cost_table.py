@@ -175,8 +175,8 @@ def test_a_tables_name_says_what_it_is(folder: Path, listing: Listing) -> None:
     assert [it.name for it in tables] == ["table2", "table2-cost"]
     assert tables[0].notes == tables[1].notes
     assert tables[0].notes[0] == (
-        "Model toybox. 2 protected models; every model draws 2 captions (FID, KID, CLIP score), 2 captions for "
-        "TIFA and 4 prompts for GenEval, all with the same seeds."
+        "Model toybox. 2 protected models; every model draws 2 captions (FID, KID, CLIP score), 2 captions "
+        "for TIFA and 4 prompts for GenEval, all with the same seeds."
     )
 
 

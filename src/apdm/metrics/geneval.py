@@ -160,6 +160,13 @@ def relations(a: Box, b: Box, threshold: float = GENEVAL.position_threshold) -> 
     return {name for name, holds in zip(RELATIONS, held, strict=True) if holds}
 
 
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(width, 0) * max(height, 0)
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
 def is_right(
     pixels: Pixels, found: Sequence[Detection], prompt: Prompt, colours: ColourNamer, rules: Rules = GENEVAL
 ) -> bool:
@@ -276,16 +283,9 @@ def _apart(ordered: Sequence[Detection], max_overlap: float) -> list[Detection]:
     """Those that overlap no earlier one of the list too much."""
     apart: list[Detection] = []
     for detection in ordered:
-        if all(_overlap(detection.box, earlier.box) < max_overlap for earlier in apart):
+        if all(overlap(detection.box, earlier.box) < max_overlap for earlier in apart):
             apart.append(detection)
     return apart
-
-
-def _overlap(a: Box, b: Box) -> float:
-    """Intersection over union."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(width, 0) * max(height, 0)
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
 def check_words(prompts: Sequence[Prompt], detector: Detector, colours: ColourNamer) -> None:
