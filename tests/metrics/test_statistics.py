@@ -292,6 +292,13 @@ def test_tasks_count_alike_and_are_redrawn_each_by_itself() -> None:
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
 
 
+def test_things_are_redrawn() -> None:
+    """Two captions, of which one lost everything: redrawn they are both whole or both lost, too."""
+    matrix = np.array([[1.0, 0.0], [1.0, 1.0]])[..., None]
+    found = crossed_bootstrap(lambda was, now: float((was - now).mean()), matrix, seed=0)
+    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
+
+
 def test_models_are_redrawn_too() -> None:
     """Two protected models, of which one lost everything: redrawn they are both whole or both lost, too."""
     matrix = np.array([[1.0, 1.0, 0.0]] * 4)[..., None]

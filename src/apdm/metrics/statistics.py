@@ -107,12 +107,12 @@ def crossed_bootstrap(
     """Interval of the mean over `tasks` of `statistic`, the first model of each being the unprotected one:
     things redrawn within a task for all models together, and the protected models by themselves."""
     rng = np.random.default_rng(derive(seed, "crossed bootstrap"))
-    models = tasks[0].shape[1] - 1
-    repeated = []
+    models = int(tasks[0].shape[1]) - 1
+    repeated: list[float] = []
     for _ in range(DRAWS):
         some = [task[rng.integers(len(task), size=len(task))] for task in tasks]
-        chosen = 1 + rng.integers(models, size=models)
-        repeated.append(np.mean([statistic(task[:, :1], task[:, chosen]) for task in some]))
+        chosen: Int[ndarray, "models"] = 1 + rng.integers(models, size=models)
+        repeated.append(float(np.mean([statistic(task[:, :1], task[:, chosen]) for task in some])))
     value = np.mean([statistic(task[:, :1], task[:, 1:]) for task in tasks])
     return percentile_interval(float(value), np.array(repeated))
 
