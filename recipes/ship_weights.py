@@ -27,7 +27,7 @@ from apdm.assets import (
     write_sums,
 )
 from apdm.backbones.load import load
-from apdm.backbones.stable_diffusion import drop_origin
+from apdm.backbones.pipeline import drop_origin
 from apdm.seeding import derive
 from apdm.toybox import captions
 from apdm.toybox.identity import stream
@@ -153,7 +153,8 @@ judges generated pictures; no protector ever sees it. `apdm.metrics.clip.ClipExt
 |---|---|---|---|
 {rows}
 
-- **Limits**: toys and the words of their captions; its cosines compare with no other CLIP's.
+- **Limits**: toys and the words of their captions; what stands on which side it does not read, which is the
+  detector's affair; its cosines compare with no other CLIP's.
 """
 
 
