@@ -4,7 +4,7 @@
 
 A small convolutional network of our own, trained on the scenes of `render_crowds.py`, all of them
 disturbed. The heat map's loss is CenterNet's (Zhou et al. 2019); classes,
-colours and boxes are asked at the toys' centres. Its figures are taken by GenEval's own rules.
+colours and boxes are asked at the toys' centres. Its figures are taken by GenEval's code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from apdm.metrics.geneval import Box, Prompt, Requirement, is_right, kept, overlap
-from apdm.metrics.toy_detector import STRIDE, Seen, ToyDetector, ToyNetwork
+from apdm.metrics.toy_detector import RULES, STRIDE, Seen, ToyDetector, ToyNetwork
 from apdm.seeding import generator
 from apdm.toybox.identity import stream
 from apdm.types import Pixels
@@ -146,7 +146,7 @@ def answers(detector: ToyDetector, crowds: Crowds, shown: Pixels, count=np.mean)
         there, picture = toys(crowds, number), shown[number : number + 1]
         kind = crowds.kinds[number]
         right.setdefault("ground", []).append(places[number] == QUESTIONS["ground"][crowds.grounds[number]])
-        objects = kept(found, "counting")
+        objects = kept(found, "counting", RULES)
         counted = {label: len(some) for label, some in objects.items() if some}
         wanted = {label: sum(t[0] == label for t in there) for label, _, _ in there}
         if kind == "pair":
@@ -163,7 +163,7 @@ def answers(detector: ToyDetector, crowds: Crowds, shown: Pixels, count=np.mean)
                     Prompt("color_attr", "", (Requirement(left, 1, c1), Requirement(rightmost, 1, c2))),
                 ]
                 for prompt in prompts:
-                    right.setdefault(prompt.task, []).append(is_right(picture, found, prompt, namer))
+                    right.setdefault(prompt.task, []).append(is_right(picture, found, prompt, namer, RULES))
         else:
             right.setdefault(f"count {len(there)}", []).append(counted == wanted)
         if kind == "alone":
@@ -181,7 +181,9 @@ def save(network: ToyNetwork, folder: Path, widths: Sequence[int] = WIDTHS) -> N
     (folder / "config.json").write_text(
         json.dumps({"side": SIDE, "widths": widths, **words}, indent=1) + "\n"
     )
-    save_file({n: t.contiguous() for n, t in network.state_dict().items()}, folder / "model.safetensors")
+    save_file(
+        {n: t.half().contiguous() for n, t in network.state_dict().items()}, folder / "model.safetensors"
+    )
 
 
 def main() -> None:

@@ -146,7 +146,7 @@ def test_a_toy_found_twice_is_right_once() -> None:
 def test_a_count_is_right_if_nothing_else_is_counted() -> None:
     cat = Detection("cat", 0.95, (40.0, 8, 52, 36))
     shown = torch.zeros(4, 3, 64, 64)
-    told = answers(Scripted([[dog(0.95)], [dog(0.85)], [dog(0.95), cat], []]), crowds(4), shown)
+    told = answers(Scripted([[dog(0.6)], [dog(0.4)], [dog(0.95), cat], []]), crowds(4), shown)
     assert told == {"ground": 1, "count 1": 0.25, "class": 0.75, "colour": 0.75}
 
 

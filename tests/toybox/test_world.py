@@ -176,11 +176,15 @@ def test_the_nearer_toy_hides_the_farther() -> None:
     assert changed(both, alone)[~shirt].sum() > 20
 
 
-@pytest.mark.parametrize("size", [16, 64])
-def test_silhouettes_are_all_that_is_seen_of_toys(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """Pixels that differ between white and black toys, whatever the floor hides of them."""
-    crowd = tuple(Placed(identity(noun, 400_002), 0.9, x, 0.2) for noun, x in (("dog", -0.7), ("car", 0.7)))
-    scene = Scene(crowd, PLAIN)
+@pytest.mark.parametrize(
+    ("size", "closer"), [(16, {}), (64, {}), (64, {"distance": 2.5, "aim": 0.1, "pitch": 0.02})]
+)
+def test_silhouettes_are_all_that_is_seen_of_toys(
+    monkeypatch: pytest.MonkeyPatch, size: int, closer: dict[str, float]
+) -> None:
+    """Pixels that differ between white and black toys; from near the floor, which hides the soles of paws."""
+    crowd = tuple(Placed(identity(noun, 400_002), 0.9, x, 0.2) for noun, x in (("dog", -0.4), ("cat", 0.4)))
+    scene = Scene(crowd, dataclasses.replace(PLAIN, **closer))
     painted = []
     for colour in (0.0, 1.0):
         monkeypatch.setattr(world, "_surface", lambda *_, colour=colour: colour)
