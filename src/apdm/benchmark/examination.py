@@ -125,6 +125,7 @@ class Examination:
             lambda number: self._load(files[number * each : (number + 1) * each]),
             judges.detector,
             judges.colours,
+            judges.rules,
         )
         by = f"{judges.detector.name}, {judges.colours.name}"
         print_ = joint_fingerprint(judges.detector.fingerprint, judges.colours.fingerprint)

@@ -14,7 +14,7 @@ from apdm.assets import TOYBOX_CLIP, TOYBOX_DETECTOR
 from apdm.benchmark.exam import Exam, Paper
 from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor
-from apdm.metrics.geneval import ColourNamer, Detector, check_words
+from apdm.metrics.geneval import GENEVAL, ColourNamer, Detector, Rules, check_words
 from apdm.metrics.judges import check_name, judge
 from apdm.metrics.tifa import Answerer, SentenceEncoder
 
@@ -31,6 +31,8 @@ class Examiners:
     encoder: SentenceEncoder
     detector: Detector
     colours: ColourNamer
+    rules: Rules = GENEVAL
+    """What counts as found by this detector."""
 
 
 class Verbatim:
@@ -64,34 +66,34 @@ def examiners(paper: Paper, device: torch.device) -> Examiners:
 
     exam, at = paper.exam, places(paper.exam)
     clip = _on(ClipExtractor(at["clip"]), device)
-    detector, colours = _detector(paper, at["detector"], clip, device)
+    detector, colours, rules = _detector(paper, at["detector"], clip, device)
     check_words(paper.objects, detector, colours)
     answerer, encoder = _answerer(exam, at, device)
-    return Examiners(_on(judge(exam.distance), device), clip, answerer, encoder, detector, colours)
+    return Examiners(_on(judge(exam.distance), device), clip, answerer, encoder, detector, colours, rules)
 
 
 def _answerer(exam: Exam, at: dict[str, str], device: torch.device) -> tuple[Answerer, SentenceEncoder]:
     if exam.answerer in SHIPPED:
-        from apdm.metrics.toy_detector import ToyDetector
+        from apdm.metrics.toy_detector import RULES, ToyDetector
         from apdm.toybox.questions import ToyAnswerer
 
-        return ToyAnswerer(ToyDetector(Path(at["answerer"]))), Verbatim()
+        return ToyAnswerer(ToyDetector(Path(at["answerer"])), RULES), Verbatim()
     from apdm.metrics.sentences import MeanPooledEncoder
     from apdm.metrics.vqa import QuestionAnswerer
 
     return _on(QuestionAnswerer(at["answerer"]), device), _on(MeanPooledEncoder(at["sentences"]), device)
 
 
-def _detector(paper: Paper, at: str, clip: Any, device: torch.device) -> tuple[Detector, ColourNamer]:
+def _detector(paper: Paper, at: str, clip: Any, device: torch.device) -> tuple[Detector, ColourNamer, Rules]:
     if paper.exam.detector in SHIPPED:
-        from apdm.metrics.toy_detector import ToyDetector
+        from apdm.metrics.toy_detector import RULES, ToyDetector
 
         toys = ToyDetector(Path(at))
-        return toys, toys.colour_namer
+        return toys, toys.colour_namer, RULES
     from apdm.metrics.colours import ClipColours
     from apdm.metrics.detectors import InstanceSegmenter
 
-    return _on(InstanceSegmenter(at, paper.class_names), device), ClipColours(clip)
+    return _on(InstanceSegmenter(at, paper.class_names), device), ClipColours(clip), GENEVAL
 
 
 def _on(judge: Any, device: torch.device) -> Any:

@@ -81,7 +81,7 @@ def _asked(described: Described) -> Iterator[tuple[str, tuple[str, ...], str, st
 
 
 class ToyAnswerer:
-    """`Answerer` of the questions above, by what a `SceneReader` finds with GenEval's thresholds."""
+    """`Answerer` of the questions above, by what a `SceneReader` finds with GenEval's rules, or its own."""
 
     def __init__(self, reader: SceneReader, rules: Rules = GENEVAL) -> None:
         self.reader, self.rules = reader, rules
