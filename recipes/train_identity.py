@@ -85,19 +85,25 @@ def render_toys(work_dir: Path) -> dict[str, np.ndarray]:
 
 
 @torch.no_grad()
+def round_trip(pictures: np.ndarray, vae: AutoencoderKL, draws: torch.Generator) -> np.ndarray:
+    """Pictures [n 64 64 3] through the autoencoder, with up to a quarter of noise in their latents."""
+    made = []
+    for start in range(0, len(pictures), 100):
+        latents = vae.encode(pixels(pictures[start : start + 100])).latent_dist.mean
+        amount = 0.25 * torch.rand(len(latents), 1, 1, 1, generator=draws) * latents.std()
+        noisy = latents + amount * torch.randn(latents.shape, generator=draws)
+        made.append(to_uint8(vae.decode(noisy).sample))
+    return np.concatenate(made)
+
+
 def round_trips(toys: dict[str, np.ndarray], vae: AutoencoderKL, work_dir: Path) -> dict[str, np.ndarray]:
-    """Each picture of `toys` through the autoencoder, with up to a quarter of noise in its latents."""
+    """Each picture of `toys` through the autoencoder by `round_trip`."""
     cache = work_dir / "judge_trips.npz"
     if not cache.exists():
         sets = {}
         for class_noun, pictures in toys.items():
             draws = generator(0, "round trips", class_noun)
-            made = []
-            for piece in pixels(pictures.reshape(-1, 64, 64, 3)).split(100):
-                latents = vae.encode(piece).latent_dist.mean
-                amount = 0.25 * torch.rand(len(piece), 1, 1, 1, generator=draws) * latents.std()
-                made.append(vae.decode(latents + amount * torch.randn(latents.shape, generator=draws)).sample)
-            sets[class_noun] = to_uint8(torch.cat(made)).reshape(pictures.shape)
+            sets[class_noun] = round_trip(pictures.reshape(-1, 64, 64, 3), vae, draws).reshape(pictures.shape)
         np.savez(cache, **sets)
     stored = np.load(cache)
     return {name: stored[name] for name in stored.files}
@@ -109,6 +115,13 @@ def embed(model: nn.Module, pictures: Tensor) -> Tensor:
 
 def disturb(pictures: Tensor, rng: np.random.Generator, draws: torch.Generator) -> Tensor:
     """Some of: blur, tint, brightness, noise, coloured blotches, mirroring."""
+    spoilt = spoil(pictures, rng, draws)
+    mirrored = torch.from_numpy(rng.uniform(size=(len(spoilt), 1, 1, 1)) < 0.5)
+    return torch.where(mirrored, spoilt.flip(-1), spoilt)
+
+
+def spoil(pictures: Tensor, rng: np.random.Generator, draws: torch.Generator) -> Tensor:
+    """Some of: blur, tint, brightness, noise, coloured blotches."""
     n = len(pictures)
     with torch.no_grad():
         chance = lambda p: torch.from_numpy(rng.uniform(size=(n, 1, 1, 1)) < p).float()  # noqa: E731
@@ -120,8 +133,7 @@ def disturb(pictures: Tensor, rng: np.random.Generator, draws: torch.Generator) 
         blotches = F.interpolate(torch.randn(n, 3, 4, 4, generator=draws), 64, mode="bicubic")
         pictures = pictures + 0.12 * chance(0.3) * blotches
         pictures = pictures + 0.06 * chance(0.3) * torch.randn(pictures.shape, generator=draws)
-        mirrored = chance(0.5)
-        return torch.lerp(pictures, pictures.flip(-1), mirrored).clamp(-1, 1)
+        return pictures.clamp(-1, 1)
 
 
 def measure(model: nn.Module, tests: dict[str, np.ndarray], vae: AutoencoderKL) -> dict[str, float]:

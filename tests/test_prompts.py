@@ -125,3 +125,15 @@ def test_read_prompts_names_file_and_line(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe\x00dog")
     with pytest.raises(InputError, match="not UTF-8"):
         prompts.read_prompts(file)
+
+
+def test_cocos_captions_are_the_first_of_each_photo(tmp_path: Path) -> None:
+    said = [(9, "a bus"), (3, " two\ndogs "), (3, "dogs")]
+    annotations = [{"image_id": number, "caption": caption} for number, caption in said]
+    (tmp_path / "captions.json").write_text(json.dumps({"annotations": annotations}))
+    assert prompts.read_captions(tmp_path / "captions.json") == ("two dogs", "a bus")
+    (tmp_path / "captions.txt").write_text("one\ntwo\n")
+    assert prompts.read_captions(tmp_path / "captions.txt") == ("one", "two")
+    (tmp_path / "captions.json").write_text("[]")
+    with pytest.raises(InputError, match=r"captions.json has no captions"):
+        prompts.read_captions(tmp_path / "captions.json")

@@ -29,6 +29,8 @@ class Asset:
 TOYBOX_GENERATOR = Asset("toybox-generator")
 TOYBOX_IDENTITY = Asset("toybox-identity")
 TOYBOX_READER = Asset("toybox-reader")
+TOYBOX_DETECTOR = Asset("toybox-detector")
+TOYBOX_CLIP = Asset("toybox-clip")
 
 
 def sha256(path: Path) -> str:

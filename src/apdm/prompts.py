@@ -153,3 +153,18 @@ def read_prompts(path: Path) -> tuple[str, ...]:
     if not prompts:
         raise InputError(f"{path} holds no prompt", fix="write one prompt on each line")
     return prompts
+
+
+def read_captions(path: Path) -> tuple[str, ...]:
+    """The captions in `path`: of COCO's `captions_*.json` the first of each photo, photos by their numbers;
+    of any other file as `read_prompts`. Raises `InputError` for a file that is neither."""
+    if path.suffix != ".json":
+        return read_prompts(path)
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))["annotations"]
+        first = {int(it["image_id"]): str(it["caption"]) for it in reversed(listed)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} has no captions ({error})", fix="give COCO's captions_val2014.json"
+        ) from error
+    return tuple(" ".join(first[number].split()) for number in sorted(first))

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 import torch
 
+from apdm.benchmark.examiners import Examiners
 from apdm.benchmark.grid import read_grid, read_size
 from apdm.benchmark.methods import Methods
 from apdm.benchmark.plan import Plan, planned
 from apdm.benchmark.runner import Runner, Tools
 from apdm.errors import InputError
+from apdm.metrics.geneval import Detection
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.table import Protector
+from apdm.toybox.identity import CLASS_NOUNS, FUR, PAINT
 
 if TYPE_CHECKING:
     from apdm.backbones.stable_diffusion import StableDiffusion
@@ -77,6 +80,22 @@ protector = "shifted"
 """
 
 
+EXAM = """seeds = [0]
+exam.captions = 6
+exam.references = 5
+exam.questions = 6
+exam.objects = 2
+exam.distance = "efficientnet-lite0"
+exam.clip = "somebody/clip"
+exam.answerer = "somebody/answers"
+exam.sentences = "somebody/words"
+exam.detector = "somebody/detector"
+exam.pictures_per_prompt = 2
+exam.timed = 2
+exam.others = { dog = [2], cat = [0] }
+exam.neighbours = { dog = [3, 4] }"""
+
+
 @dataclass(frozen=True)
 class Darker:
     by: float = 0.5
@@ -127,6 +146,38 @@ class Worded(Once):
     placeholder_token: str | None = "<new1>"
 
 
+class Eyes:
+    """All that gives marks: a brighter picture fits better and holds a dog."""
+
+    name, fingerprint, labels, colours = "eyes", "ee", CLASS_NOUNS, tuple({*FUR, *PAINT})
+
+    def __call__(self, pixels: torch.Tensor, asked: Any = None) -> Any:
+        levels = pixels.mean((1, 2, 3))
+        if asked is None:
+            return torch.stack([levels, (1 - levels**2).sqrt()], dim=1)
+        return ["dog" if level > 0 else "cat" for level in levels.tolist()]
+
+    def text(self, prompts: Any) -> torch.Tensor:
+        return torch.tensor([[1.0, 0.0]] * len(prompts))
+
+
+class Finder(Eyes):
+    def __call__(self, pixels: torch.Tensor, asked: Any = None) -> Any:
+        if asked is not None:
+            return ["black"] * len(asked)
+        found = [Detection("dog", 0.95, (0.0, 0.0, 1.0, 1.0))]
+        return [found if level > 0 else [] for level in pixels.mean((1, 2, 3)).tolist()]
+
+
+class Words:
+    """Takes everything that is no choice for the first one."""
+
+    name, fingerprint = "words", "dd"
+
+    def __call__(self, texts: Any) -> torch.Tensor:
+        return torch.ones(len(texts), 2)
+
+
 METHODS = Methods(
     cloaks={"darker": Darker},
     purifiers={"inverted": Inverted},
@@ -166,11 +217,26 @@ def plan_of(tmp_path: Path) -> Callable[..., Plan]:
 
 
 @pytest.fixture
+def exam_plan(plan_of: Callable[..., Plan]) -> Callable[..., Plan]:
+    """The plan of `SCENARIO` with an exam, some of its text replaced."""
+
+    def make(*changes: tuple[str, str], exam: tuple[tuple[str, str], ...] = (), **kept: Any) -> Plan:
+        asked = EXAM
+        for old, new in exam:
+            assert old in asked
+            asked = asked.replace(old, new, 1)
+        return plan_of(*changes, sizes=(("seeds = [0, 1]", asked),), **kept)
+
+    return make
+
+
+@pytest.fixture
 def runner_in(tiny: StableDiffusion, mean_colours: Any) -> Callable[..., Runner]:
     """A runner of the tiny model with made-up methods."""
 
     def make(folder: Path, **changes: Any) -> Runner:
-        tools = Tools(METHODS, lambda name, device: tiny, lambda name: mean_colours)
+        eyes = Examiners(mean_colours, Eyes(), Eyes(), Words(), Finder(), Finder())
+        tools = Tools(METHODS, lambda name, device: tiny, lambda name: mean_colours, lambda *_: eyes)
         return Runner(folder, "cpu", replace(tools, **changes))
 
     return make

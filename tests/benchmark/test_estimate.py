@@ -107,7 +107,7 @@ def test_drawing_and_encoding_are_rehearsed_too(place: Callable[[str], str]) -> 
 
 
 def test_positives_are_drawn_together_and_unguided_ones_go_in_once(place: Callable[[str], str]) -> None:
-    folder, few = place("sd1"), using(Ascent(num_class_images=1, max_steps=1))
+    folder, few = place("sd1"), using(Ascent(num_class_images=1, max_train_steps=1))
     backbone, many = load(folder), Sampling(num_inference_steps=1, sample_batch_size=64)
     said = estimate(folder, few, photos=64, sampling=many)
     drawn = profiled(lambda: backbone.generate([CLASS] * 64, list(range(64)), many))

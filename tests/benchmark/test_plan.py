@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from apdm.benchmark.kept import Kept
 from apdm.benchmark.plan import Plan, costs, judge_weights
 from apdm.benchmark.runner import Runner
 from apdm.benchmark.works import Works
@@ -183,3 +184,30 @@ def test_a_models_digest_holds_all_that_a_result_depends_on(tmp_path: Path) -> N
         (folder / "scheduler" / "scheduler_config.json").write_text(settings)
         digests.add(judge_weights(str(folder)))
     assert len(digests) == 2
+
+
+def test_models_in_an_exam_come_after_the_attacks_and_say_what_they_are(
+    exam_plan: PlanOf, tmp_path: Path
+) -> None:
+    plan = exam_plan()
+    cells = plan.cells()
+    kept = [place for place, cell in enumerate(cells) if isinstance(cell, Kept)]
+    assert kept == [8, 9, 10]  # after four rows of two subjects: the unprotected model and the two protected
+    labels = [cost.label for cost in costs(plan, Works(tmp_path, torch.device("cpu")), {})]
+    assert labels[8:] == [
+        "attack, exam",
+        *["model, exam"] * 2,
+        *["model, same class", "model, other class", "model, neighbour"] * 2,
+        *["before any attack"] * 6,
+    ]
+    missing = list(costs(plan, Works(tmp_path, torch.device("cpu")), {}))[8].missing
+    assert missing == ("references", "pictures captions", "pictures objects")
+
+
+def test_a_listing_says_which_exam_and_whose_attacks_belong_to_a_row(exam_plan: PlanOf) -> None:
+    plan = exam_plan()
+    listing, models = plan.listing(), plan.models["model"]["dog"]
+    row = next(it for it in listing.rows if it.label == "model")
+    assert [it.exam for it in row.models["dog"]] == [it.kept.digest for it in models]
+    assert row.models["dog"][1].others["neighbour"] == ((models[1].others["neighbour"][0][0].digest,),)
+    assert listing.before == {name: cell.digest for name, cell in plan.before.items()}

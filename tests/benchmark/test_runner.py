@@ -18,9 +18,10 @@ import torch
 
 from apdm.benchmark import runner as runner_module
 from apdm.benchmark.cell import Cell
-from apdm.benchmark.outcome import read_outcome, record_path
+from apdm.benchmark.outcome import TO_OWNER, read_outcome, record_path, write
 from apdm.benchmark.plan import Plan
 from apdm.benchmark.runner import Runner
+from apdm.cli.main import main
 from apdm.personalizers.base import personalize
 from apdm.pixels import load
 
@@ -298,3 +299,32 @@ def test_a_killed_worker_loses_no_finished_cell(
     assert calls.count("attack") == 16 - 2
     assert {path: path.read_bytes() for path in finished} == finished
     assert not list(folder.rglob("*.part"))
+
+
+def test_an_exam_and_all_beside_it_are_made_and_tabulated(
+    tmp_path: Path, exam_plan: PlanOf, runner_in: RunnerIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = exam_plan(("sheet = ", "note = "), ('["attack", "cloak, 0 clean", "model"]', '"All of it."'))
+    assert runner_in(tmp_path).run(plan.cells()) == {}
+    write(plan.listing(), tmp_path / "tables" / "small-toy.json")
+    main(["table", str(tmp_path)])
+    written = [Path(line).name for line in capsys.readouterr().out.splitlines()]
+    assert written == [
+        f"{name}.{kind}" for name in ("small-toy", "small-cost-toy") for kind in ("md", "tex", "html")
+    ]
+    text = (tmp_path / "tables" / "small-cost-toy.md").read_text()
+    assert "0 more not finished" in text
+    assert "missing" not in text
+
+
+def test_who_is_attacked_on_anothers_model_is_compared_with_both(
+    tmp_path: Path, exam_plan: PlanOf, runner_in: RunnerIn, mean_colours: Any
+) -> None:
+    cell, runner = exam_plan().models["model"]["dog"][0].others["neighbour"][0][0], runner_in(tmp_path)
+    outcome = runner.finish(cell)
+    owner = mean_colours(runner.subject(cell.protected_for).pixels("held_out", 16))
+    for folder, found in ((outcome.pictures, outcome.measured), (outcome.control_pictures, outcome.control)):
+        drawn = mean_colours(load(sorted((tmp_path / folder).glob("*.png")), 16))
+        cosines = torch.nn.functional.cosine_similarity(drawn[:, None], owner[None], dim=2).mean(1)
+        assert found[TO_OWNER].values == pytest.approx(cosines.tolist(), abs=1e-5)
+        assert found[TO_OWNER].values != found["similarity"].values

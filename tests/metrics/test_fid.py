@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from apdm.errors import InputError
-from apdm.metrics.fid import Moments, fid, frechet_distance, moments
+from apdm.metrics.fid import Moments, fid, fid_and_halves, frechet_distance, moments
 from apdm.seeding import generator
 
 
@@ -70,3 +70,14 @@ def test_the_value_is_the_distance_of_all_features() -> None:
     assert fid(x, y, seed=0).value == frechet_distance(moments(x), moments(y))
     assert fid(x, x, seed=0).value == pytest.approx(0, abs=1e-9)
     assert fid(x, x, seed=0).low == 0
+
+
+def test_two_models_are_compared_on_the_same_halves() -> None:
+    """Features moved by c: half by half the distance to the same references differs in the means alone."""
+    x, y = torch.randn(2, 40, 3, generator=generator(0, "halves")).unbind()
+    was, now = (fid_and_halves(some, y, seed=1) for some in (x, x.clone()))
+    assert was.tolist() == now.tolist()
+    assert was[0] == fid(x, y, seed=1).value
+    moved = fid_and_halves(x + 1000, y, seed=1) - was
+    assert moved == pytest.approx(3 * 1000.0**2, rel=2e-3)
+    assert len(moved) == 21

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 from apdm import assets
 from apdm.errors import InputError
 from apdm.metrics import inception
+from apdm.metrics.clip import ClipExtractor
 from apdm.metrics.dino import DinoExtractor
 from apdm.metrics.efficientnet import EfficientNetExtractor
 from apdm.metrics.identity import IdentityExtractor
-from apdm.metrics.judges import EFFICIENTNET, INCEPTION, TOYBOX, judge
+from apdm.metrics.judges import CLIP_OF_TOYS, EFFICIENTNET, INCEPTION, TOYBOX, check_name, judge
 
 
 def test_the_toybox_judge_is_a_shipped_network_under_its_own_name(
@@ -24,6 +26,18 @@ def test_the_toybox_judge_is_a_shipped_network_under_its_own_name(
     found = judge(TOYBOX)
     assert isinstance(found, IdentityExtractor)
     assert found.name == TOYBOX
+
+
+def test_the_clip_of_toys_is_a_shipped_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip_folder: Path
+) -> None:
+    shutil.copytree(clip_folder, tmp_path / assets.TOYBOX_CLIP.name)
+    assets.write_sums(tmp_path / assets.TOYBOX_CLIP.name)
+    monkeypatch.setattr(assets, "WEIGHTS", tmp_path)
+    check_name(CLIP_OF_TOYS)
+    found = judge(CLIP_OF_TOYS)
+    assert isinstance(found, ClipExtractor)
+    assert found.name == CLIP_OF_TOYS
 
 
 def test_the_offline_judge_of_photographs() -> None:

@@ -13,8 +13,10 @@ from apdm.metrics.statistics import (
     attack_strength,
     bootstrap,
     cell_mean,
+    crossed_bootstrap,
     distance_interval,
     halves,
+    halves_interval,
     hierarchical_bootstrap,
     percentile_interval,
     protection_rate,
@@ -273,3 +275,43 @@ def test_a_distances_interval_has_the_spread_of_the_halves_about_the_value() -> 
     assert (found.value, found.low, found.high) == pytest.approx((5.0, 3.04, 6.96))
     assert distance_interval(1.0, np.array([7.0, 8.0, 9.0])).low == 0
     assert distance_interval(-1e-12, np.zeros(3)).value == 0  # rounding
+
+
+def test_pairs_stay_together_when_they_are_redrawn() -> None:
+    """Every error grown by 3 %, whatever its size: the ratio is 1.03 in every redraw."""
+    before = np.array([0.1, 1.0, 7.0])
+    matrix = np.stack([before, 1.03 * before, 1.03 * before], axis=1)[..., None]
+    interval = crossed_bootstrap(lambda was, now: float(now.mean() / was.mean()), matrix, seed=0)
+    assert (interval.value, interval.low, interval.high) == pytest.approx((1.03, 1.03, 1.03))
+
+
+def test_tasks_count_alike_and_are_redrawn_each_by_itself() -> None:
+    """One thing that lost 1 and three that lost nothing: half a loss on the mean, whatever is redrawn."""
+    one, three = np.array([[1.0, 0.0]])[..., None], np.zeros((3, 2, 1))
+    found = crossed_bootstrap(lambda was, now: float((was - now).mean()), one, three, seed=0)
+    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
+
+
+def test_things_are_redrawn() -> None:
+    """Two captions, of which one lost everything: redrawn they are both whole or both lost, too."""
+    matrix = np.array([[1.0, 0.0], [1.0, 1.0]])[..., None]
+    found = crossed_bootstrap(lambda was, now: float((was - now).mean()), matrix, seed=0)
+    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
+
+
+def test_models_are_redrawn_too() -> None:
+    """Two protected models, of which one lost everything: redrawn they are both whole or both lost, too."""
+    matrix = np.array([[1.0, 1.0, 0.0]] * 4)[..., None]
+    found = crossed_bootstrap(lambda was, now: float((was - now).mean()), matrix, seed=0)
+    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
+
+
+def test_a_difference_of_distances_has_the_spread_of_halves_and_models() -> None:
+    same = np.array([[-2.0, 4.0, 5.0, 6.0]] * 2)  # of halves: variance 2/3, another centre
+    found = halves_interval(same, seed=0)
+    assert found.value == -2.0
+    assert (found.high - found.value) == pytest.approx(1.96 * (2 / 3) ** 0.5, rel=0.05)
+    assert found.high - found.value == pytest.approx(found.value - found.low)
+    apart = halves_interval(np.array([[0.0, 0.0, 0.0], [4.0, 4.0, 4.0]]), seed=0)  # means 0, 2 and 4
+    assert apart.value == 2.0
+    assert apart.high - 2.0 == pytest.approx(1.96 * 2**0.5, rel=0.05)

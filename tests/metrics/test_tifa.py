@@ -14,7 +14,7 @@ from torch import Tensor
 from apdm.direction import Direction
 from apdm.errors import InputError
 from apdm.metrics.base import joint_fingerprint
-from apdm.metrics.tifa import Question, chosen, read_questions, tifa
+from apdm.metrics.tifa import Question, answered, chosen, read_captions, read_questions, tifa
 
 MEANINGS = {"crimson": (1.0, 0.2), "red": (2.0, 0.0), "blue": (0.0, 1.0), "green": (-1.0, 1.0)}
 
@@ -169,3 +169,20 @@ def test_nothing_to_ask_and_nothing_to_look_at_are_refused() -> None:
         tifa((), PICTURES.__getitem__, Brightness(), Meanings(), seed=0)
     with pytest.raises(InputError, match="caption 'sun' has no picture"):
         tifa(QUESTIONS, lambda _: torch.zeros(0, 3, 2, 2), Brightness(), Meanings(), seed=0)
+
+
+def test_captions_are_read_by_their_ids(tmp_path: Path) -> None:
+    entries = [entry(caption="a red bus"), entry(id=7, caption="two dogs"), entry(id=7, caption="two dogs")]
+    assert read_captions(written(tmp_path, entries)) == {"coco_1": "a red bus", "7": "two dogs"}
+    with pytest.raises(InputError, match=r"question 0 of .* has no 'caption'"):
+        read_captions(written(tmp_path, [{"id": "coco_1"}]))
+
+
+def test_answers_are_counted_by_caption_and_type() -> None:
+    found = answered(QUESTIONS, PICTURES.__getitem__, Brightness(), Meanings())
+    assert (found.ids, found.types) == (("sun", "night", "lamps"), ("color", "counting", "object"))
+    assert found.counts.tolist() == [
+        [[1, 1], [0, 1], [1, 1]],
+        [[0, 0], [0, 0], [0, 1]],
+        [[0, 0], [0, 0], [3, 4]],
+    ]

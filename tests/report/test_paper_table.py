@@ -71,3 +71,18 @@ def test_all_three_are_written(tmp_path: Path) -> None:
     names = [path.name for path in write_table(TABLE, tmp_path / "new")]
     assert names == ["small-toy.md", "small-toy.tex", "small-toy.html"]
     assert (tmp_path / "new" / "small-toy.md").read_text(encoding="utf-8") == markdown(TABLE)
+
+
+def test_a_column_of_all_classes_names_none() -> None:
+    columns = (
+        Column("fid", "FID (judge)", "", "lower"),
+        Column("fid", "FID", "", "lower", "published"),
+        Column("tifa", "TIFA, %", "", "higher", "published"),
+        Column("clip change", "CLIP score, change", "", "higher"),
+    )
+    line = Line(
+        "ours", "defence", (Entry(20.126, 19.0, 21.0, 8), Entry(28.85), Entry(75.91), Entry(-0.00256))
+    )
+    text = markdown(Table("table2", "toy", "Kept", columns, (line,), ()))
+    assert "|  | FID (judge) ↓ | published FID | published TIFA, % | CLIP score, change ↑ |" in text
+    assert f"| 20.13 (19.00 to 21.00) | *28.85* | *75.91* | {MINUS}0.0026 |" in text

@@ -11,17 +11,26 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 from torch import Tensor
 
-from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER, Asset
+from apdm.assets import (
+    TOYBOX_CLIP,
+    TOYBOX_DETECTOR,
+    TOYBOX_GENERATOR,
+    TOYBOX_IDENTITY,
+    TOYBOX_READER,
+    Asset,
+)
 from apdm.backbones.load import load
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.benchmark.measure import own_photos
 from apdm.benchmark.trial import Trial, TrialSettings
-from apdm.metrics.judges import TOYBOX, judge
+from apdm.metrics.clip import ClipExtractor
+from apdm.metrics.judges import CLIP_OF_TOYS, TOYBOX, judge
 from apdm.metrics.reader import Reader
 from apdm.metrics.similarity import cosine_matrix, per_image_similarity
 from apdm.pixels import from_uint8
 from apdm.seeding import generator
 from apdm.toybox import presets
+from apdm.toybox.captions import telling_scenes
 from apdm.toybox.identity import CLASS_NOUNS, identity, main_colour
 from apdm.toybox.seeds import Purpose
 from apdm.toybox.subjects import toy_subject
@@ -47,7 +56,14 @@ def toybox() -> StableDiffusion:
 
 
 @pytest.mark.parametrize(
-    ("asset", "limit"), [(TOYBOX_GENERATOR, 26), (TOYBOX_IDENTITY, 5), (TOYBOX_READER, 5)]
+    ("asset", "limit"),
+    [
+        (TOYBOX_GENERATOR, 26),
+        (TOYBOX_IDENTITY, 5),
+        (TOYBOX_READER, 5),
+        (TOYBOX_DETECTOR, 3),
+        (TOYBOX_CLIP, 4),
+    ],
 )
 def test_the_weights_are_small_half_precision_shards(asset: Asset, limit: int) -> None:
     folder = asset.folder()
@@ -119,6 +135,20 @@ def test_the_reader_reads_toys_that_nobody_has_seen() -> None:
         "class": True,
         "colour": True,
     }
+
+
+def test_the_clip_of_toys_finds_each_pictures_caption() -> None:
+    """Of captions of tuning toys that say class, colour and ground, one of each class on each ground."""
+    told = {
+        (one.scene.toys[0].toy.class_noun, one.scene.view.ground): one
+        for one in telling_scenes(Purpose.TUNING, 120)
+    }.values()
+    clip = judge(CLIP_OF_TOYS)
+    assert isinstance(clip, ClipExtractor)
+    pictures = from_uint8(np.stack([render(one.scene) for one in told]))
+    nearest = (clip(pictures) @ clip.text([one.caption for one in told]).T).argmax(1)
+    assert len(told) > 20
+    assert (nearest == torch.arange(len(told))).double().mean() > 0.8
 
 
 @pytest.mark.slow

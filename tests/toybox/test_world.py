@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from apdm.toybox import world
 from apdm.toybox.identity import CLASS_NOUNS, Colour, identity, stream
-from apdm.toybox.world import GROUNDS, Placed, Scene, View, facing, portrait, render, view
+from apdm.toybox.world import GROUNDS, Placed, Scene, View, facing, portrait, render, silhouettes, view
 
 MAGENTA = Colour("magenta", (1.0, 0.0, 1.0))
 PLAIN = View("snow", distance=3.5, pitch=0.25, aim=0.5, shift=0.0, sun=(0.5, 0.9), phase=0.0)
@@ -174,6 +174,44 @@ def test_the_nearer_toy_hides_the_farther() -> None:
     assert shirt.sum() > 30
     assert changed(both, alone)[shirt].mean() < 0.1  # only at the edges
     assert changed(both, alone)[~shirt].sum() > 20
+
+
+@pytest.mark.parametrize(
+    ("size", "closer"), [(16, {}), (64, {}), (64, {"distance": 2.5, "aim": 0.1, "pitch": 0.02})]
+)
+def test_silhouettes_are_all_that_is_seen_of_toys(
+    monkeypatch: pytest.MonkeyPatch, size: int, closer: dict[str, float]
+) -> None:
+    """Pixels that differ between white and black toys; from near the floor, which hides the soles of paws."""
+    crowd = tuple(Placed(identity(noun, 400_002), 0.9, x, 0.2) for noun, x in (("dog", -0.4), ("cat", 0.4)))
+    scene = Scene(crowd, dataclasses.replace(PLAIN, **closer))
+    painted = []
+    for colour in (0.0, 1.0):
+        monkeypatch.setattr(world, "_surface", lambda *_, colour=colour: colour)
+        painted.append(render(scene, size))
+    seen = silhouettes(scene, size)
+    assert seen.shape == (2, size, size)
+    assert np.array_equal(seen.any(0), (painted[0] != painted[1]).any(2))
+
+
+def test_each_toy_has_its_own_silhouette() -> None:
+    dogs = tuple(Placed(identity("dog", seed), 0.9, x) for seed, x in ((400_001, 0.7), (400_002, -0.7)))
+    scene = Scene(dogs, PLAIN)
+    first, second = silhouettes(scene)
+    painted = changed(scene, wearing(scene, main=MAGENTA))
+    assert not (painted & ~first).any()
+    assert painted[first].mean() > 0.2
+    assert middle(second)[1] < 0.4 < 0.6 < middle(first)[1]
+
+
+def test_what_hides_a_toy_cuts_its_silhouette() -> None:
+    behind = Placed(identity("teapot", 400_001), 0.8, 0.0, 1.2)
+    before = Placed(identity("person", 400_001), 0.0, 0.0, -0.6)
+    whole = silhouettes(Scene((behind,), PLAIN))[0]
+    cut, person = silhouettes(Scene((behind, before), PLAIN))
+    assert not (cut & ~whole).any()
+    assert (whole & ~cut).sum() > 20
+    assert not (whole & ~cut & ~person).any()
 
 
 @pytest.mark.parametrize("noun", CLASS_NOUNS)

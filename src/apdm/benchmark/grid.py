@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from apdm.backbones.base import Sampling
+from apdm.benchmark.exam import Exam
 from apdm.benchmark.reading import read_as, read_toml, refuse_name
 from apdm.benchmark.table import CONTROL, DEFENCE, PLACEBO
 from apdm.errors import InputError, at_least
@@ -21,6 +22,7 @@ from apdm.subject import SET_NAMES
 SIZES_FILE = "sizes.toml"
 SIZES = ("toy", "real")
 METRICS = ("similarity", "brisque")
+MARKS = ("fid", "kid", "clip", "tifa", "geneval")  # of a model in an exam
 BETTER = {"similarity": "lower", "brisque": "higher"}  # speaks for a protection
 PROMPT_LISTS = ("evaluation", "diverse")
 ITSELF, TWIN = "itself", "twin"
@@ -75,7 +77,7 @@ class Row:
             for kind in settings:
                 one_of(kind, KINDS, f"settings of row '{self.label}'")
         for metric in self.published:
-            one_of(metric, METRICS, f"published of row '{self.label}'")
+            one_of(metric, (*METRICS, *MARKS), f"published of row '{self.label}'")
 
     def unperturbed(self, n: int, name: str) -> int:
         """The clean count of subject `name`, whose attacker has `n` photos. Raises `InputError` above `n`."""
@@ -121,6 +123,8 @@ class Size:
     """Of a work ("protect apdm"), expected as long as none of its sort has been made here."""
     seed: int = 0
     """Of everything else."""
+    exam: Exam | None = None
+    """Of each row's models, where the table says what a protection costs."""
 
     def __post_init__(self) -> None:
         at_least(self, class_images=1)

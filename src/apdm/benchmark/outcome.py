@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +18,7 @@ from apdm.errors import InputError
 
 EVALUATION = 1  # raised when what a figure means changes: cells of another version are other cells
 RECORDS, LISTINGS = "records", "tables"
+TO_OWNER = "similarity to the protected"  # of who is personalised on a model protected for another
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Measured:
 @dataclass(frozen=True)
 class Outcome:
     """A finished cell. `control` is measured on the same attack with clean photos on the unprotected model.
+    A model in an exam is not attacked: it has no control and no photos.
 
     `cell` is its whole configuration, seeds included; `works` says by digest what it was made from;
     `wall_time` is in seconds what that and the measurement took, for whichever cell it was made. `pictures`,
@@ -79,6 +81,15 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class ListedModel:
+    """A row's model for one subject: the cell of its exam, and of each sort of others who are personalised on
+    it, for each of them, the cell of each seed."""
+
+    exam: str
+    others: Mapping[str, tuple[tuple[str, ...], ...]]
+
+
+@dataclass(frozen=True)
 class ListedRow:
     """A row of a table: for each class noun, for each subject, the digest of the cell of each seed."""
 
@@ -86,6 +97,8 @@ class ListedRow:
     role: str
     cells: Mapping[str, tuple[tuple[str, ...], ...]]
     published: Mapping[str, Mapping[str, float]]
+    models: Mapping[str, tuple[ListedModel, ...]] = field(default_factory=dict[str, tuple[ListedModel, ...]])
+    """For each class noun, for each subject, where the models have an exam."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,8 @@ class Listing:
     rows: tuple[ListedRow, ...]
     same_images: bool = False
     """Whether similarity is to the photos that were trained on, the papers' protocol."""
+    before: Mapping[str, str] = field(default_factory=dict[str, str])
+    """By subject, where the models have an exam: the cell of the unprotected model before any attack."""
 
 
 def record_path(folder: Path, digest: str) -> Path:

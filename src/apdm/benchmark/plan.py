@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -11,9 +11,13 @@ from statistics import median
 from apdm.assets import TOYBOX_IDENTITY, sha256
 from apdm.backbones.load import locate
 from apdm.benchmark.cell import Cell
+from apdm.benchmark.exam import paper
+from apdm.benchmark.examiners import places
 from apdm.benchmark.grid import ITSELF, KINDS, TWIN, Grid, Row, Size, one_of
+from apdm.benchmark.kept import Kept
 from apdm.benchmark.methods import NONE, Chosen, Methods
 from apdm.benchmark.outcome import ListedRow, Listing, record_path
+from apdm.benchmark.preservation import Model, Preservation, before_attack
 from apdm.benchmark.reading import changed
 from apdm.benchmark.subjects import Photos, Source, source
 from apdm.benchmark.works import Work, Works, digest
@@ -24,6 +28,7 @@ from apdm.subject import SetName
 
 WEIGHED = (".safetensors", ".json", ".txt")  # weights, settings, vocabularies
 LIVE = ("dog", "cat", "person")  # whose diverse prompts are DreamBooth's for live subjects
+Models = Mapping[str, Mapping[str, list[Model]]]  # label -> class noun -> [subject]
 Rows = Mapping[str, Mapping[str, list[list[Cell]]]]  # label -> class noun -> [subject][seed]
 
 
@@ -35,16 +40,33 @@ class Plan:
     size: str
     rows: Rows
     same_images: bool = False
+    models: Models = field(default_factory=dict)
+    """Those in an exam."""
+    before: Mapping[str, Cell] = field(default_factory=dict)
+    """By subject: what the unprotected model draws of it before an attack."""
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[Cell | Kept]:
         """Each once, row by row, neighbours being of different subjects: who works beside another then
         seldom needs what that one is making."""
-        found: dict[str, Cell] = {}
+        found: dict[str, Cell | Kept] = {}
         for by_class in self.rows.values():
             lines = [runs for subjects in by_class.values() for runs in subjects]
             for seed in range(max(map(len, lines))):
                 found |= {runs[seed].digest: runs[seed] for runs in lines if seed < len(runs)}
-        return list(found.values())
+        return list((found | {cell.digest: cell for _, cell in self.examined()}).values())
+
+    def examined(self) -> list[tuple[str, Cell | Kept]]:
+        """The cells beyond the rows', with what each is for."""
+        models = [(label, it) for label, rows in self.models.items() for some in rows.values() for it in some]
+        exams = [(f"{label}, exam", it.kept) for label, it in models]
+        others = [
+            (f"{label}, {sort}", cell)
+            for label, it in models
+            for sort, some in it.others.items()
+            for runs in some
+            for cell in runs
+        ]
+        return [*exams, *others, *(("before any attack", cell) for cell in self.before.values())]
 
     def listing(self) -> Listing:
         grid = self.grid
@@ -57,6 +79,10 @@ class Plan:
                     for noun, subjects in self.rows[row.label].items()
                 },
                 row.published,
+                {
+                    noun: tuple(model.listed() for model in models)
+                    for noun, models in self.models.get(row.label, {}).items()
+                },
             )
             for row in grid.row
         )
@@ -71,6 +97,7 @@ class Plan:
             sheet=grid.sheet,
             rows=rows,
             same_images=self.same_images,
+            before={name: cell.digest for name, cell in self.before.items()},
         )
 
 
@@ -91,7 +118,34 @@ def planned(grid: Grid, name: str, size: Size, methods: Methods, data: Path | No
             noun: [[make(who, seed) for seed in size.seeds] for who in subjects[noun]]
             for noun in size.attacked
         }
-    return Plan(grid, name, rows, size.same_images and any(isinstance(it, Photos) for it in every))
+    same_images = size.same_images and any(isinstance(it, Photos) for it in every)
+    if size.exam is None:
+        return Plan(grid, name, rows, same_images)
+    known = {key: _weights(place) for key, place in places(size.exam).items()}
+    others, neighbours = (
+        {
+            noun: [source(noun, it, size.views, data, size.same_images) for it in some]
+            for noun, some in by.items()
+        }
+        for by in (size.exam.others, size.exam.neighbours)
+    )
+    asked = Preservation(paper(size.exam, data, known), subjects, others, neighbours)
+
+    def attack(row: Row, who: Source) -> Cell:
+        """By the first seed; the cell's own subject may be anybody's."""
+        itself = replace(row, protected_for=ITSELF)
+        return _cell(itself, name, size, methods, *weights, subjects, who, size.seeds[0])
+
+    models = {
+        row.label: {
+            noun: [asked.model(runs[0], partial(attack, row)) for runs in some]
+            for noun, some in rows[row.label].items()
+        }
+        for row in grid.row
+    }
+    cells = [attack(grid.row[0], who) for who in (*every, *asked.bystanders())]
+    before = {cell.subject.name: before_attack(cell) for cell in cells}
+    return Plan(grid, name, rows, same_images, models, before)
 
 
 def _cell(
@@ -201,7 +255,7 @@ class Cost:
     """What a cell still costs: seconds of works that no earlier cell makes; None where one is not known."""
 
     label: str
-    cell: Cell
+    cell: Cell | Kept
     done: bool
     seconds: float | None
     missing: tuple[str, ...]
@@ -210,7 +264,7 @@ class Cost:
 def costs(plan: Plan, works: Works, expected: Mapping[str, float]) -> Iterator[Cost]:
     """Of each cell, in the order in which they are made. Seconds are the median of such works that are there,
     else what the size expects."""
-    labels = {
+    labels = {cell.digest: label for label, cell in reversed(plan.examined())} | {
         cell.digest: label
         for label, by_class in reversed(list(plan.rows.items()))
         for subjects in by_class.values()

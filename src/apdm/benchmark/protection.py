@@ -16,16 +16,15 @@ from apdm.benchmark.scenario import TWIN
 from apdm.benchmark.workshop import Workshop, attack_name
 from apdm.direction import Direction
 from apdm.errors import InputError
-from apdm.metrics.base import Interval
 from apdm.metrics.fid import frechet_distance, moments
 from apdm.metrics.kid import kid
 from apdm.metrics.similarity import per_image_similarity
 from apdm.metrics.statistics import (
-    DRAWS,
     Cell,
+    Crossed,
     attack_strength,
     bootstrap,
-    percentile_interval,
+    crossed_bootstrap,
     protection_rate,
     strength_ratio,
 )
@@ -33,7 +32,6 @@ from apdm.personalizers.base import Material
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM, PUBLISHED
 from apdm.protectors.ascent import Ascent, ascend, moved
-from apdm.seeding import derive
 from apdm.subject import SetName, Subject
 
 UNPROTECTED = "unprotected"
@@ -281,7 +279,7 @@ def costs(shop: Workshop) -> dict[str, Figure]:
         """Of the values [things] of each model, whatever is asked of them."""
         rows = [cell[key].double().reshape(len(cell[key]), -1) for cell in (before, *after.values())]
         matrix = torch.stack(rows, dim=1).numpy()  # [things, 1 + models, parts]
-        interval = crossed_bootstrap(statistic, matrix, seed)
+        interval = crossed_bootstrap(statistic, matrix, seed=seed)
         return recorded(interval, len(matrix) * len(names), Direction.LOWER_PRESERVES)
 
     return {
@@ -304,20 +302,3 @@ def costs(shop: Workshop) -> dict[str, Figure]:
             for name, cell in ({UNPROTECTED: before} | after).items()
         },
     }
-
-
-Crossed = Callable[
-    [np.ndarray, np.ndarray], float
-]  # of [things 1 parts] before and [things models parts] after
-
-
-def crossed_bootstrap(statistic: Crossed, matrix: np.ndarray, seed: int) -> Interval:
-    """Interval of `statistic` of `matrix` [things, 1 + models, parts], the first model being the unprotected
-    one: things redrawn for all models together, and the protected models by themselves."""
-    rng = np.random.default_rng(derive(seed, "crossed bootstrap"))
-    things, models = matrix.shape[0], matrix.shape[1] - 1
-    repeated = []
-    for _ in range(DRAWS):
-        some = matrix[rng.integers(things, size=things)]
-        repeated.append(statistic(some[:, :1], some[:, 1 + rng.integers(models, size=models)]))
-    return percentile_interval(statistic(matrix[:, :1], matrix[:, 1:]), np.array(repeated))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,15 @@ from safetensors.torch import load_file, save_file
 from apdm.backbones.base import Backbone
 from apdm.backbones.load import load as load_model
 from apdm.benchmark.cell import Cell, subject_work
+from apdm.benchmark.exam import Paper
+from apdm.benchmark.examination import Examination
+from apdm.benchmark.examiners import Examiners, examiners
+from apdm.benchmark.kept import Kept
 from apdm.benchmark.methods import METHODS, Methods
-from apdm.benchmark.outcome import EVALUATION, Measured, Outcome, read_outcome, record_path, write
+from apdm.benchmark.outcome import EVALUATION, TO_OWNER, Measured, Outcome, read_outcome, record_path, write
 from apdm.benchmark.provenance import provenance
 from apdm.benchmark.subjects import Source
-from apdm.benchmark.works import Busy, Make, Work, Works
+from apdm.benchmark.works import Busy, Make, Work, Works, digest
 from apdm.cloaks.base import CloakMaterial
 from apdm.errors import InputError
 from apdm.metrics import brisque
@@ -44,6 +48,7 @@ class Tools:
     methods: Methods = METHODS
     load: Callable[[str, str], Backbone] = load_model
     judge: Callable[[str], FeatureExtractor] = judge
+    examiners: Callable[[Paper, torch.device], Examiners] = examiners
 
 
 class Runner:
@@ -54,13 +59,14 @@ class Runner:
         self.tools, self.watch, self.device = tools, watch, device
         self._models: dict[str, Backbone] = {}
         self._judges: dict[str, FeatureExtractor] = {}
+        self._examiners: dict[str, Examiners] = {}
 
-    def run(self, cells: Sequence[Cell]) -> dict[str, InputError]:
+    def run(self, cells: Sequence[Cell | Kept]) -> dict[str, InputError]:
         """Makes every cell that is not there, those in other processes' hands last. A cell that cannot be
         made does not stop the others: what was wrong, by the cells' digests, is given back."""
         waiting, wrong = list(cells), dict[str, InputError]()
         while waiting:
-            busy: list[Cell] = []
+            busy: list[Cell | Kept] = []
             for cell in waiting:
                 there = sum(record_path(self.works.folder, it.digest).exists() for it in cells)
                 self.watch("cells", there, len(cells), {})
@@ -76,23 +82,47 @@ class Runner:
         self.watch("cells", len(cells) - len(wrong), len(cells), {})
         return wrong
 
-    def finish(self, cell: Cell) -> Outcome:
+    def finish(self, cell: Cell | Kept) -> Outcome:
         """The cell's record, made if it is not there. Raises `Busy` while another process makes a part."""
         if found := read_outcome(self.works.folder, cell.digest):
             return found
         with self.works.lock(f"cell-{cell.digest}"):
-            for needed in (cell.control, cell):
-                self.attacked(needed)
-            outcome = self.measured(cell)
+            outcome = self.examined(cell) if isinstance(cell, Kept) else self.measured(cell)
             write(outcome, record_path(self.works.folder, cell.digest))
         return outcome
 
     def measured(self, cell: Cell) -> Outcome:
-        """What is to be told of a cell whose works are all there."""
+        """What is to be told of an attack."""
+        control, pictures, photos = self.attacked(cell.control), self.attacked(cell), self.own_photos(cell)
         started = time.monotonic()
-        pictures = {name: self.attacked(it) for name, it in (("cell", cell), ("control", cell.control))}
-        values = {name: self._measure(cell, folder) for name, folder in pictures.items()}
-        photos = self.own_photos(cell)
+        return self._outcome(
+            cell,
+            started,
+            measured=self._measure(cell, pictures),
+            control=self._measure(cell, control),
+            pictures=self._named(pictures),
+            control_pictures=self._named(control),
+            photos=self._named(photos),
+        )
+
+    def examined(self, kept: Kept) -> Outcome:
+        """What is to be told of a model in an exam."""
+        judges, pristine = self.judges(kept.paper), self.pristine(kept.of)
+        taken = Examination(kept, self.model(kept.of), pristine, self.works, judges, self.watch)
+        pictures = self._named(taken.draw())
+        started = time.monotonic()
+        return self._outcome(kept, started, measured=taken.marks(), pictures=pictures)
+
+    def _outcome(
+        self,
+        cell: Cell | Kept,
+        started: float,
+        measured: Mapping[str, Measured],
+        pictures: str,
+        control: Mapping[str, Measured] | None = None,
+        control_pictures: str = "",
+        photos: str = "",
+    ) -> Outcome:
         made = [self.works.made(work) for work in cell.works]
         seconds = time.monotonic() - started + sum(it.seconds for it in made)
         peaks = [it.peak_memory for it in made if it.peak_memory is not None]
@@ -101,14 +131,14 @@ class Runner:
             evaluation=EVALUATION,
             digest=cell.digest,
             cell=cell.config,
-            measured=values["cell"],
-            control=values["control"],
+            measured=measured,
+            control=control or {},
             works={work.digest: work.title for work in cell.works},
             wall_time=round(seconds, 2),
             peak_memory=max(peaks, default=None),
-            pictures=self._named(pictures["cell"]),
-            control_pictures=self._named(pictures["control"]),
-            photos=self._named(photos),
+            pictures=pictures,
+            control_pictures=control_pictures,
+            photos=photos,
             provenance=tuple({str(it): it for it in (here, *(work.provenance for work in made))}.values()),
         )
 
@@ -117,13 +147,21 @@ class Runner:
 
     def _measure(self, cell: Cell, folder: Path) -> dict[str, Measured]:
         eye, size = self.eye(cell.judge), self.pristine(cell).resolution
-        pictures, references = load(_files(folder), size), self.subject(cell.subject).pixels("held_out", size)
-        alike = per_image_similarity(eye, pictures, references).tolist()
+        pictures = load(_files(folder), size)
+
+        def similarity(who: Source) -> Measured:
+            held_out = self.subject(who).pixels("held_out", size)
+            alike = per_image_similarity(eye, pictures, held_out).tolist()
+            return Measured(tuple(alike), eye.name, eye.fingerprint)
+
         defects = [value if value == value else None for value in brisque.brisque(pictures).tolist()]
-        return {
-            "similarity": Measured(tuple(alike), eye.name, eye.fingerprint),
+        found = {
+            "similarity": similarity(cell.subject),
             "brisque": Measured(tuple(defects), brisque.EXTRACTOR, brisque.fingerprint()),
         }
+        if cell.protector and cell.protected_for != cell.subject:
+            found[TO_OWNER] = similarity(cell.protected_for)
+        return found
 
     # Works: what each needs, and how it is made.
 
@@ -245,6 +283,12 @@ class Runner:
         if name not in self._judges:
             self._judges[name] = self.tools.judge(name)
         return self._judges[name]
+
+    def judges(self, paper: Paper) -> Examiners:
+        key = digest(paper.about)
+        if key not in self._examiners:
+            self._examiners[key] = self.tools.examiners(paper, self.works.device)
+        return self._examiners[key]
 
     def subject(self, who: Source) -> Subject:
         return who.read(self.works.get(subject_work(who), lambda: who.write))

@@ -142,11 +142,11 @@ def _counted(noun: str, listing: Listing, found: Mapping[str, Outcome]) -> str:
     subjects = {str(it.cell["subject"]) for it in done}
     seeds = {str(it.cell["seed"]) for it in done}
     pictures = sorted({len(it.measured["similarity"].values) for it in done})
-    counted = (_many(len(subjects), "subject"), _many(len(seeds), "attack seed"))
+    counted = (many(len(subjects), "subject"), many(len(seeds), "attack seed"))
     return f"{noun}: {', '.join(counted)}, {' or '.join(map(str, pictures))} pictures each"
 
 
-def _many(count: int, thing: str) -> str:
+def many(count: int, thing: str) -> str:
     return f"{count} {thing}{'' if count == 1 else 's'}"
 
 

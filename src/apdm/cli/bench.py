@@ -13,6 +13,7 @@ import tyro
 from apdm.benchmark.cell import Cell
 from apdm.benchmark.cluster import Cluster, check_installed, make_on_ray
 from apdm.benchmark.grid import Size, is_grid, one_of, read_grid, read_size
+from apdm.benchmark.kept import Kept
 from apdm.benchmark.methods import METHODS
 from apdm.benchmark.outcome import LISTINGS, Listing, read_listings, write
 from apdm.benchmark.plan import Plan, costs, planned
@@ -73,7 +74,7 @@ class Bench:
 class Share:
     """What one process works on: all cells, of which it takes those that nobody else does."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell | Kept, ...]
     folder: Path
     device: str
 

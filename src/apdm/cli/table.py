@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tyro
 
+from apdm.benchmark.cost_table import cost_tables
 from apdm.benchmark.outcome import read_listings
 from apdm.benchmark.tabulate import any_finished, tabulate
 from apdm.cli.arguments import read
@@ -40,7 +41,9 @@ def main(arguments: Sequence[str]) -> None:
         if listing not in begun:
             print(f"{listing.name} at size {listing.size}: no cell is finished")
             continue
-        for path in write_table(tabulate(listing, wanted.records), folder):
+        costs = bool(listing.before)
+        tables = cost_tables(listing, wanted.records) if costs else [tabulate(listing, wanted.records)]
+        for path in (path for table in tables for path in write_table(table, folder)):
             print(path)
         if (wanted.records / "works").is_dir() and (sheet := write_sheet(listing, wanted.records, folder)):
             print(sheet)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
@@ -71,16 +71,21 @@ def clip_score(clip: ClipExtractor, images: Pixels, prompts: Sequence[str], *, s
 
     Raises `InputError` if there are none, or not as many prompts as images.
     """
-    if len(images) == 0 or len(images) != len(prompts):
-        raise InputError(f"{len(images)} images have {len(prompts)} prompts", fix="give one for each image")
     return mean_score(
-        (clip(images).double() * clip.text(prompts).double()).sum(1).numpy(),
+        fits(clip, images, prompts).numpy(),
         seed=seed,
         metric="CLIP score",
         direction=Direction.HIGHER_PRESERVES,
         extractor=clip.name,
         fingerprint=clip.fingerprint,
     )
+
+
+def fits(clip: ClipExtractor, images: Pixels, prompts: Sequence[str]) -> Float64[Tensor, "n"]:
+    """The cosine of each image and its own prompt. Raises as `clip_score`."""
+    if len(images) == 0 or len(images) != len(prompts):
+        raise InputError(f"{len(images)} images have {len(prompts)} prompts", fix="give one for each image")
+    return (clip(images).double() * clip.text(prompts).double()).sum(1)
 
 
 def _load(source: str, local: bool) -> tuple[Any, Any, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
+from numpy import ndarray
 from torch import Tensor
 
 from apdm.errors import InputError
@@ -59,11 +60,20 @@ def fid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int) -> Inter
 
     Raises `InputError` for fewer than four features on a side.
     """
+    value, *of_halves = fid_and_halves(x, y, seed=seed)
+    return distance_interval(value, np.array(of_halves))
+
+
+def fid_and_halves(
+    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int
+) -> Float64[ndarray, "1+halves"]:
+    """The distance of all, and after it those of random halves of both: the same ones for all sets of as many
+    members, so that two models' values can be compared half by half. Raises as `fid`."""
     check_counts("FID", x, y)
     rng = generator(seed, "fid")
     pairs = zip(halves(len(x), HALVES, rng).bool(), halves(len(y), HALVES, rng).bool(), strict=True)
     repeated = [frechet_distance(moments(x[some]), moments(y[others])) for some, others in pairs]
-    return distance_interval(frechet_distance(moments(x), moments(y)), np.array(repeated))
+    return np.array([frechet_distance(moments(x), moments(y)), *repeated])
 
 
 def fid_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *, seed: int) -> Score:

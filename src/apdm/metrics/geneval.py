@@ -163,6 +163,13 @@ def relations(a: Box, b: Box, threshold: float = GENEVAL.position_threshold) -> 
     return {name for name, holds in zip(RELATIONS, held, strict=True) if holds}
 
 
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(width, 0) * max(height, 0)
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
 def is_right(
     pixels: Pixels, found: Sequence[Detection], prompt: Prompt, colours: ColourNamer, rules: Rules = GENEVAL
 ) -> bool:
@@ -197,25 +204,12 @@ def geneval(
     seed: int,
     watch: Watch = silent,
 ) -> GenEval:
-    """GenEval of the pictures, one or more, that `pictures` gives for each prompt by its number.
+    """GenEval of the pictures that `right_pictures` asks for.
 
-    `overall` is the mean over the tasks that the prompts have, all six of them in the published file. Raises
-    `InputError` for no prompt, a class or colour that detector or namer does not know, or a prompt without
-    a picture.
+    `overall` is the mean over the tasks that the prompts have, all six of them in the published file.
     """
-    _check_words(prompts, detector, colours)
-    counts: dict[str, list[tuple[int, int]]] = {}  # right and all pictures of each prompt, by task
-    for number, prompt in enumerate(prompts):
-        watch("GenEval", number, len(prompts), {})
-        pixels = pictures(number)
-        if len(pixels) == 0:
-            raise InputError(f"'{prompt.text}' has no picture", fix="draw one or more")
-        seen = zip(pixels.split(1), detector(pixels), strict=True)
-        right = sum(is_right(picture, found, prompt, colours, rules) for picture, found in seen)
-        counts.setdefault(prompt.task, []).append((right, len(pixels)))
-    watch("GenEval", len(prompts), len(prompts), {})
-    samples = {task: np.array(counts[task], dtype=float) for task in TASKS if task in counts}
-    every = np.concatenate(list(samples.values()))
+    every = right_pictures(prompts, pictures, detector, colours, rules, watch)
+    samples = by_task(prompts, every)
 
     def score(metric: str, interval: Interval, n: float) -> Score:
         return Score.of(
@@ -235,6 +229,41 @@ def geneval(
         },
         prompts=score("GenEval, prompts", bootstrap(share_with_any, every, seed=seed), len(every)),
     )
+
+
+def right_pictures(
+    prompts: Sequence[Prompt],
+    pictures: Callable[[int], Pixels],
+    detector: Detector,
+    colours: ColourNamer,
+    rules: Rules = GENEVAL,
+    watch: Watch = silent,
+) -> Float[ndarray, "prompts 2"]:
+    """How many pictures of each prompt are right, of how many; `pictures` gives a prompt's by its number.
+
+    Raises `InputError` for no prompt, a class or colour that detector or namer does not know, or a prompt
+    without a picture.
+    """
+    check_words(prompts, detector, colours)
+    counts: list[tuple[int, int]] = []
+    for number, prompt in enumerate(prompts):
+        watch("GenEval", number, len(prompts), {})
+        pixels = pictures(number)
+        if len(pixels) == 0:
+            raise InputError(f"'{prompt.text}' has no picture", fix="draw one or more")
+        seen = zip(pixels.split(1), detector(pixels), strict=True)
+        right = sum(is_right(picture, found, prompt, colours, rules) for picture, found in seen)
+        counts.append((right, len(pixels)))
+    watch("GenEval", len(prompts), len(prompts), {})
+    return np.array(counts, dtype=float)
+
+
+def by_task(
+    prompts: Sequence[Prompt], values: Float[ndarray, "prompts *n"]
+) -> dict[str, Float[ndarray, "some *n"]]:
+    """The values of each task's prompts; tasks in the order of `TASKS`, those without a prompt left out."""
+    tasks = np.array([prompt.task for prompt in prompts])
+    return {task: values[tasks == task] for task in TASKS if task in tasks}
 
 
 def mean_of_tasks(*tasks: Float[ndarray, "prompts 2"]) -> float:
@@ -257,19 +286,13 @@ def _apart(ordered: Sequence[Detection], max_overlap: float) -> list[Detection]:
     """Those that overlap no earlier one of the list too much."""
     apart: list[Detection] = []
     for detection in ordered:
-        if all(_overlap(detection.box, earlier.box) < max_overlap for earlier in apart):
+        if all(overlap(detection.box, earlier.box) < max_overlap for earlier in apart):
             apart.append(detection)
     return apart
 
 
-def _overlap(a: Box, b: Box) -> float:
-    """Intersection over union."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(width, 0) * max(height, 0)
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
-
-
-def _check_words(prompts: Sequence[Prompt], detector: Detector, colours: ColourNamer) -> None:
+def check_words(prompts: Sequence[Prompt], detector: Detector, colours: ColourNamer) -> None:
+    """Raises `InputError` for no prompt, and for a class or a colour that nobody knows."""
     if not prompts:
         raise InputError("there is no prompt", fix="give one or more")
     wanted = [requirement for prompt in prompts for requirement in (*prompt.include, *prompt.exclude)]

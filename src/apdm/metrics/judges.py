@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from apdm.assets import TOYBOX_IDENTITY
+from apdm.assets import TOYBOX_CLIP, TOYBOX_IDENTITY
 from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor
 
 TOYBOX, EFFICIENTNET, INCEPTION = "toybox-identity", "efficientnet-lite0", "inception"
+CLIP_OF_TOYS = "toybox-clip"
 
 
 def judge(name: str) -> FeatureExtractor:
-    """`toybox-identity` (toys only), `efficientnet-lite0` (offline, photographs), `inception` (fetched once)
-    or its weights as a .pth file or URL, or the folder or hub id of any ViT, such as `facebook/dino-vits16`,
-    the paper's DINO. Raises `InputError`."""
+    """`toybox-identity` or `toybox-clip` (toys only), `efficientnet-lite0` (offline, photographs),
+    `inception` (fetched once) or its weights as a .pth file or URL, or the folder or hub id of any ViT, as
+    `facebook/dino-vits16`, the paper's DINO. Raises `InputError`."""
     if name == TOYBOX:
         from apdm.metrics.identity import IdentityExtractor
 
         return IdentityExtractor(TOYBOX_IDENTITY.folder())
+    if name == CLIP_OF_TOYS:
+        from apdm.metrics.clip import ClipExtractor
+
+        return ClipExtractor(TOYBOX_CLIP.folder())
     if name == EFFICIENTNET:
         from apdm.metrics.efficientnet import EfficientNetExtractor
 
@@ -35,9 +40,9 @@ def judge(name: str) -> FeatureExtractor:
 
 def check_name(name: str) -> None:
     """Raises `InputError` for what no judge can be called; loads nothing."""
-    known = name in (TOYBOX, EFFICIENTNET, INCEPTION) or name.endswith(".pth")
+    known = name in (TOYBOX, CLIP_OF_TOYS, EFFICIENTNET, INCEPTION) or name.endswith(".pth")
     if not known and not Path(name).is_dir() and name.count("/") != 1:
         raise InputError(
             f"there is no judge '{name}'",
-            fix=f"use {TOYBOX}, {EFFICIENTNET}, {INCEPTION}, a ViT's folder or its hub id",
+            fix=f"use {TOYBOX}, {CLIP_OF_TOYS}, {EFFICIENTNET}, {INCEPTION}, a ViT's folder or its hub id",
         )

@@ -6,7 +6,9 @@ The published KID looks through Inception-v3; this one through any extractor, so
 
 from __future__ import annotations
 
+import numpy as np
 from jaxtyping import Float, Float64
+from numpy import ndarray
 from torch import Tensor
 
 from apdm.metrics.base import FeatureExtractor, Interval, Score
@@ -34,13 +36,22 @@ def kid(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int) -> Inter
     (1/h - 1/n = 1/n), or up to sqrt(3) times wider where the two distributions are equal.
     Raises `InputError` for fewer than four features on a side.
     """
+    value, *of_halves = kid_and_halves(x, y, seed=seed)
+    return percentile_interval(value, np.array(of_halves))
+
+
+def kid_and_halves(
+    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, seed: int
+) -> Float64[ndarray, "1+halves"]:
+    """As `fid.fid_and_halves`. Raises as `kid`."""
     check_counts("KID", x, y)
     kernels = (
         polynomial_kernel(x, x).fill_diagonal_(0),
         polynomial_kernel(y, y).fill_diagonal_(0),
         polynomial_kernel(x, y),
     )
-    return percentile_interval(*whole_and_halves(_unbiased, kernels, HALVES, generator(seed, "kid")))
+    value, of_halves = whole_and_halves(_unbiased, kernels, HALVES, generator(seed, "kid"))
+    return np.array([value, *of_halves])
 
 
 def kid_score(extractor: FeatureExtractor, images: Pixels, references: Pixels, *, seed: int) -> Score:

@@ -27,6 +27,7 @@ SMALLEST_DENOMINATOR = 1e-6  # of a rate; below it a difference of mean cosines 
 Cell = Sequence[Sequence[Float[ndarray, "images"]]]  # [subject][attack seed]: a value per image
 Means = Mapping[str, Float64[ndarray, "draws"]]
 Statistic = Callable[[Means], Float64[ndarray, "draws"]]
+Crossed = Callable[[ndarray, ndarray], float]  # of [things 1 parts] before, [things models parts] after
 
 
 def bootstrap(
@@ -98,6 +99,36 @@ def hierarchical_bootstrap(
     }
     value = statistic({key: np.array([cell_mean(cell)]) for key, cell in cells.items()})
     return percentile_interval(float(value[0]), statistic(redrawn))
+
+
+def crossed_bootstrap(
+    statistic: Crossed, *tasks: Float[ndarray, "things 1+models parts"], seed: int
+) -> Interval:
+    """Interval of the mean over `tasks` of `statistic`, the first model of each being the unprotected one:
+    things redrawn within a task for all models together, and the protected models by themselves."""
+    rng = np.random.default_rng(derive(seed, "crossed bootstrap"))
+    models = int(tasks[0].shape[1]) - 1
+    repeated: list[float] = []
+    for _ in range(DRAWS):
+        some = [task[rng.integers(len(task), size=len(task))] for task in tasks]
+        chosen: Int[ndarray, "models"] = 1 + rng.integers(models, size=models)
+        repeated.append(float(np.mean([statistic(task[:, :1], task[:, chosen]) for task in some])))
+    value = np.mean([statistic(task[:, :1], task[:, 1:]) for task in tasks])
+    return percentile_interval(float(value), np.array(repeated))
+
+
+def halves_interval(distances: Float[ndarray, "models 1+halves"], *, seed: int) -> Interval:
+    """The models' mean distance, or mean difference of two distances, from that of all pictures and those of
+    random halves: -+ 1.96 standard deviations of a redrawn half's mean over redrawn models.
+
+    As `distance_interval` has it for one model, and not cut off at zero, since a difference has a sign.
+    """
+    rng = np.random.default_rng(derive(seed, "halves"))
+    models, halves = len(distances), distances.shape[1] - 1
+    chosen = rng.integers(models, size=(DRAWS, models))
+    repeated = distances[chosen, 1 + rng.integers(halves, size=(DRAWS, 1))].mean(1)
+    value, reach = float(distances[:, 0].mean()), 1.96 * float(repeated.std(ddof=1))
+    return Interval(value, value - reach, value + reach)
 
 
 def percentile_interval(value: float, repeated: Float64[ndarray, "draws"]) -> Interval:

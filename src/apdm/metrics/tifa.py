@@ -67,11 +67,38 @@ class Tifa:
     by_type: Mapping[str, Score]
 
 
+@dataclass(frozen=True)
+class Answered:
+    """`counts`: the right answers and all, of each caption (`ids`) and element type (`types`)."""
+
+    ids: tuple[str, ...]
+    types: tuple[str, ...]
+    counts: Float[ndarray, "captions types 2"]
+
+
 def read_questions(path: Path) -> tuple[Question, ...]:
     """A list of objects with id, question, choices, answer and element_type; other keys are left alone.
 
     Raises `InputError` for a file of another layout.
     """
+    listed = _entries(path)
+    return tuple(_question(entry, f"question {i} of {path}") for i, entry in enumerate(listed))
+
+
+def read_captions(path: Path) -> dict[str, str]:
+    """The captions that the file's questions ask about, by their ids. Raises `InputError` where one lacks."""
+    found: dict[str, str] = {}
+    for number, entry in enumerate(_entries(path)):
+        try:
+            found[str(entry["id"])] = str(entry["caption"])
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"question {number} of {path} has no {error}", fix="see TIFA's own file"
+            ) from error
+    return found
+
+
+def _entries(path: Path) -> list[Any]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -80,8 +107,7 @@ def read_questions(path: Path) -> tuple[Question, ...]:
         ) from error
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{path} is no list of questions", fix="give TIFA's question_answers.json")
-    listed = cast("list[Any]", entries)
-    return tuple(_question(entry, f"question {i} of {path}") for i, entry in enumerate(listed))
+    return cast("list[Any]", entries)
 
 
 def chosen(answer: str, choices: Sequence[str], encoder: SentenceEncoder) -> str:
@@ -101,7 +127,37 @@ def tifa(
     seed: int,
     watch: Watch = silent,
 ) -> Tifa:
-    """TIFA of the captions that `questions` ask about; `pictures` gives one caption's by its id, one or more.
+    """TIFA of the captions that `questions` ask about, of the pictures that `answered` asks for."""
+    found = answered(questions, pictures, answerer, encoder, watch)
+
+    def score(
+        metric: str, estimator: Callable[..., float], held: Float[ndarray, "captions 2"], n: int
+    ) -> Score:
+        interval = bootstrap(estimator, held, seed=seed)
+        return Score.of(
+            interval,
+            metric=metric,
+            n=n,
+            direction=Direction.HIGHER_PRESERVES,
+            extractor=f"{answerer.name}, {encoder.name}",
+            fingerprint=joint_fingerprint(answerer.fingerprint, encoder.fingerprint),
+        )
+
+    by_type = {}
+    for column, name in enumerate(found.types):
+        held = found.counts[found.counts[:, column, 1] > 0, column]
+        by_type[name] = score(f"TIFA, {name}", pooled_share, held, int(held[:, 1].sum()))
+    return Tifa(score("TIFA", mean_accuracy, found.counts.sum(1), len(found.ids)), by_type)
+
+
+def answered(
+    questions: Sequence[Question],
+    pictures: Callable[[str], Pixels],
+    answerer: Answerer,
+    encoder: SentenceEncoder,
+    watch: Watch = silent,
+) -> Answered:
+    """The answers to `questions`; `pictures` gives one caption's by its id, one or more.
 
     A caption's accuracy counts all its pictures and questions alike. Raises `InputError` if there is no
     question.
@@ -119,25 +175,7 @@ def tifa(
         for question, share in zip(asked, right.T, strict=True):
             counts[row, types.index(question.element_type)] += share.sum(), len(share)
     watch("TIFA", len(by_caption), len(by_caption), {})
-
-    def score(
-        metric: str, estimator: Callable[..., float], held: Float[ndarray, "captions 2"], n: int
-    ) -> Score:
-        interval = bootstrap(estimator, held, seed=seed)
-        return Score.of(
-            interval,
-            metric=metric,
-            n=n,
-            direction=Direction.HIGHER_PRESERVES,
-            extractor=f"{answerer.name}, {encoder.name}",
-            fingerprint=joint_fingerprint(answerer.fingerprint, encoder.fingerprint),
-        )
-
-    by_type = {}
-    for column, name in enumerate(types):
-        held = counts[counts[:, column, 1] > 0, column]
-        by_type[name] = score(f"TIFA, {name}", pooled_share, held, int(held[:, 1].sum()))
-    return Tifa(score("TIFA", mean_accuracy, counts.sum(1), len(counts)), by_type)
+    return Answered(tuple(by_caption), tuple(types), counts)
 
 
 def mean_accuracy(counts: Float[ndarray, "captions 2"]) -> float:

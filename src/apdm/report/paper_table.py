@@ -10,7 +10,12 @@ from markupsafe import escape
 from apdm.benchmark.table import BEST, CONTROLS, PUBLISHED, SECOND, Column, Entry, Line, Table
 from apdm.report.numbers import MINUS, decimal
 
-PLACES = {"similarity": 3, "brisque": 1}
+PLACES = {
+    **{"similarity": 3, "brisque": 1, "ratio": 3},
+    **{"fid": 2, "kid": 4, "clip": 4, "tifa": 2, "geneval": 4},
+    **{"fid change": 2, "kid change": 4, "clip change": 4, "tifa change": 2, "geneval change": 4},
+}
+PUBLISHED_PLACES = {**PLACES, "similarity": 4, "brisque": 2}  # as the papers print them
 ARROWS = {"higher": "↑", "lower": "↓"}
 LEGEND = (
     "Best defence bold, second best underlined, by the value alone: where intervals overlap, neither is "
@@ -118,8 +123,8 @@ def _heading(column: Column) -> str:
     if column.kind == CONTROLS:
         return f"its control, {column.class_noun}"
     if column.kind == PUBLISHED:
-        return f"published {column.name}, {column.class_noun}"
-    return f"{column.name} {ARROWS[column.better]} {column.class_noun}"
+        return ", ".join(filter(None, (f"published {column.name}", column.class_noun)))
+    return f"{column.name} {ARROWS[column.better]} {column.class_noun}".strip()
 
 
 def _label(line: Line) -> str:
@@ -137,7 +142,7 @@ def _figures(column: Column, entry: Entry) -> tuple[str, str]:
     if entry.value is None:
         return "", ""
     if column.kind == PUBLISHED:
-        return decimal(entry.value, 4 if column.metric == "similarity" else 2), ""
+        return decimal(entry.value, PUBLISHED_PLACES[column.metric]), ""
     if entry.low is None or entry.high is None:
         return decimal(entry.value, places), ""
     return decimal(entry.value, places), f"({decimal(entry.low, places)} to {decimal(entry.high, places)})"

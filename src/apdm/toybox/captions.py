@@ -99,14 +99,14 @@ def describe(rng: np.random.Generator, toy: Identity, details: float = 0.5) -> s
             extras = [article(f"{toy.lid.word} lid")] if say[1] and toy.lid != toy.main else []
             if say[2] and toy.spout != toy.main:
                 extras.append(article(f"{toy.spout.word} spout"))
-    phrase = _coloured(toy) if say[0] else toy.class_noun
+    phrase = coloured(toy.class_noun, main_colour(toy).word) if say[0] else toy.class_noun
     return phrase + (" with " + " and ".join(extras) if extras else "")
 
 
-def _coloured(toy: Identity, noun: str | None = None) -> str:
-    noun = noun or toy.class_noun
-    word = main_colour(toy).word
-    return f"{noun} in {word}" if isinstance(toy, Person) else f"{word} {noun}"
+def coloured(class_noun: str, word: str, count: int = 1) -> str:
+    """One or more of the class in a colour: "gray dog", "people in red"."""
+    noun = class_noun if count == 1 else PLURALS[class_noun]
+    return f"{noun} in {word}" if class_noun == "person" else f"{word} {noun}"
 
 
 def article(phrase: str) -> str:
@@ -147,7 +147,8 @@ def telling_scenes(purpose: Purpose, count: int) -> list[Described]:
         if len(told) == count:
             break
         described = scene(stream("asked scene", purpose.name, index), purpose, "alone")
-        said = (_coloured(described.scene.toys[0].toy), GROUNDS[described.scene.view.ground].phrase)
+        toy = described.scene.toys[0].toy
+        said = (coloured(toy.class_noun, main_colour(toy).word), GROUNDS[described.scene.view.ground].phrase)
         if all(phrase in described.caption for phrase in said):
             told.append(described)
     return told
@@ -198,8 +199,7 @@ def _several(rng: np.random.Generator, purpose: Purpose, class_noun: str, ground
         Placed(toy, facing(rng, class_noun), float(x), float(rng.uniform(-0.35, 0.35)))
         for toy, x in zip(toys, places, strict=True)
     )
-    noun = PLURALS[class_noun]
-    kind = _coloured(toys[0], noun) if rng.uniform() < 0.7 else noun
+    kind = coloured(class_noun, colour, count) if rng.uniform() < 0.7 else PLURALS[class_noun]
     return Described(
         Scene(placed, view(rng, ground, "person" if class_noun == "person" else "dog", crowd=count)),
         _sentence(rng, f"{NUMBER_WORDS[count]} {kind}", ground),

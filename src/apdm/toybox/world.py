@@ -129,6 +129,19 @@ def render(scene: Scene, size: int = SIZE) -> NDArray[np.uint8]:
     return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
 
 
+def silhouettes(scene: Scene, size: int = SIZE) -> NDArray[np.bool_]:
+    """Where each toy of `scene` is to be seen: [toys size size], true where a ray of the pixel meets it first."""
+    eye, directions = _camera(scene.view, size * SUPERSAMPLING)
+    depth, part = _nearest(_gather(scene), eye, directions, size * SUPERSAMPLING)
+    part[depth > _to_floor(eye, directions)] = -1
+    toy_of_part = np.repeat(
+        np.arange(len(scene.toys)), [len(body(placed.toy).centre) for placed in scene.toys]
+    )
+    toy = np.append(toy_of_part, -1)[part]
+    seen = (toy == np.arange(len(scene.toys))[:, None]).reshape(-1, size, SUPERSAMPLING, size, SUPERSAMPLING)
+    return seen.any(axis=(2, 4))
+
+
 def _gather(scene: Scene) -> Ellipsoids:
     bodies = [body(p.toy).placed(p.x, p.y, p.facing - np.pi / 2) for p in scene.toys]
     fields = ("centre", "radii", "axes", "colour")
@@ -199,7 +212,7 @@ def _shade(
     )
     colour = _sky(ground, directions)
 
-    to_floor = np.where(directions[:, 2] < -1e-6, -eye[2] / np.minimum(directions[:, 2], -1e-6), np.inf)
+    to_floor = _to_floor(eye, directions)
     on_floor = np.flatnonzero((to_floor < depth) & (to_floor < 60))
     points = eye + to_floor[on_floor, None] * directions[on_floor]
     lit = AMBIENT + (1 - AMBIENT) * sun[2] * ~_in_shadow(parts, points, sun)
@@ -212,6 +225,11 @@ def _shade(
     points = eye + depth[on_toy, None] * directions[on_toy]
     colour[on_toy] = _surface(ground, parts, owner[on_toy], points, directions[on_toy], sun)
     return colour
+
+
+def _to_floor(eye: Floats, directions: Floats) -> Floats:
+    """Distance to the floor along each ray [n]; inf: it never comes there."""
+    return np.where(directions[:, 2] < -1e-6, -eye[2] / np.minimum(directions[:, 2], -1e-6), np.inf)
 
 
 def _sky(ground: Ground, directions: Floats) -> Floats:

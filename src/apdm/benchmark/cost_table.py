@@ -1,0 +1,277 @@
+"""From finished exams to two tables: each model's marks, as Table 2 has them, and what protection costs: the
+same against the unprotected model, pair by pair, and attacks by others, beside what is bought for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+
+from apdm.benchmark.examiners import Verbatim
+from apdm.benchmark.grid import MARKS
+from apdm.benchmark.outcome import TO_OWNER, ListedRow, Listing, Measured, Outcome, read_outcome
+from apdm.benchmark.preservation import NEIGHBOUR, OTHER, SAME
+from apdm.benchmark.table import CONTROL, PUBLISHED, Column, Entry, Line, Table, marked
+from apdm.benchmark.tabulate import code_of, digests_of, judges_of, many, refuse_mixtures
+from apdm.errors import InputError
+from apdm.metrics.base import Interval
+from apdm.metrics.statistics import (
+    Means,
+    Statistic,
+    crossed_bootstrap,
+    halves_interval,
+    hierarchical_bootstrap,
+    protection_rate,
+    strength_ratio,
+)
+
+COST = "cost"  # of the second table's name
+BETTER = {"fid": "lower", "kid": "lower", "clip": "higher", "tifa": "higher", "geneval": "higher"}
+NAMES = {"fid": "FID", "kid": "KID", "clip": "CLIP score", "tifa": "TIFA, %", "geneval": "GenEval"}
+SCALES = {"tifa": 100.0}  # as it is published
+DISTANCES = ("fid", "kid")
+TIME = "seconds a picture, ratio"
+NOWHERE = Entry(None)
+
+Figure = tuple[Column, Callable[[ListedRow], Entry]]
+
+
+@dataclass(frozen=True)
+class Records:
+    """What is finished, and the unprotected model's exam."""
+
+    listing: Listing
+    found: Mapping[str, Outcome]
+
+    @property
+    def unprotected(self) -> Outcome | None:
+        control = next((row for row in self.listing.rows if row.role == CONTROL), self.listing.rows[0])
+        return self.found.get(next(iter(exams_of(control))))
+
+    def exams(self, row: ListedRow) -> list[Outcome]:
+        """Of the row's models, each once."""
+        return [self.found[digest] for digest in exams_of(row) if digest in self.found]
+
+    @property
+    def attacks(self) -> dict[str, Outcome]:
+        return {digest: it for digest, it in self.found.items() if it.control}
+
+    def missing(self, row: ListedRow) -> int:
+        return len(every_digest(row) - self.found.keys())
+
+
+def cost_tables(listing: Listing, folder: Path) -> tuple[Table, Table]:
+    """The marks and the costs from the records in `folder`; what is not finished is left out and counted.
+    Raises `InputError` as `tabulate` does, and where the unprotected model has no exam yet."""
+    wanted = set(listing.before.values()).union(*(every_digest(row) for row in listing.rows))
+    found = {digest: it for digest in wanted if (it := read_outcome(folder, digest)) is not None}
+    records = Records(listing, found)
+    if records.unprotected is None:
+        what = f"the unprotected model of '{listing.name}' has no exam yet"
+        raise InputError(what, fix="go on with apdm bench")
+    refuse_mixtures(list(found.values()))
+    told = notes(records, records.unprotected, len(wanted) - len(found))
+    return marks_table(records, records.unprotected, told), costs_table(records, records.unprotected, told)
+
+
+def exams_of(row: ListedRow) -> list[str]:
+    return list(dict.fromkeys(model.exam for models in row.models.values() for model in models))
+
+
+def every_digest(row: ListedRow) -> set[str]:
+    models = [it for some in row.models.values() for it in some]
+    others = [runs for it in models for members in it.others.values() for runs in members]
+    return {*digests_of(row), *exams_of(row)}.union(*others)
+
+
+# Marks: of a model in its exam.
+
+
+def marks_table(records: Records, unprotected: Outcome, notes: tuple[str, ...]) -> Table:
+    """Each row's marks, means over its models, beside the published ones."""
+    listing, figures = records.listing, list[Figure]()
+    for metric in MARKS:
+        ours = Column(metric, named(metric, unprotected), "", BETTER[metric])
+        figures.append((ours, partial(mark_of, records, metric)))
+        if any(metric in row.published for row in listing.rows):
+            theirs = Column(metric, NAMES[metric], "", BETTER[metric], PUBLISHED)
+            figures.append((theirs, partial(published, metric)))
+    return _table(records, listing.name, listing.title, figures, notes)
+
+
+def published(metric: str, row: ListedRow) -> Entry:
+    return Entry(row.published.get(metric, {}).get("all"))
+
+
+def mark_of(records: Records, metric: str, row: ListedRow) -> Entry:
+    return mark(metric, records.exams(row))
+
+
+def change_of(records: Records, metric: str, unprotected: Outcome, row: ListedRow) -> Entry:
+    return mark(metric, [it for it in records.exams(row) if it != unprotected], against=unprotected)
+
+
+def mark(metric: str, exams: Sequence[Outcome], against: Outcome | None = None) -> Entry:
+    """The models' mean mark, or its difference to that of `against`, pair by pair."""
+    if not exams:
+        return NOWHERE
+    if metric in DISTANCES:
+        distances = np.stack([values(it.measured[metric]) for it in exams])
+        if against:
+            distances = distances - values(against.measured[metric])
+        pictures = sum(len(it.measured["clip"].values) for it in exams)
+        return entry_of(halves_interval(distances, seed=0), pictures)
+    models = [against or exams[0], *exams]
+    tasks = [[values(it.measured[task]) for it in models] for task in tasks_of(metric, exams[0])]
+
+    def mean(was: np.ndarray, now: np.ndarray) -> float:
+        return float((now - was if against else now).mean())
+
+    scaled = [SCALES.get(metric, 1.0) * np.stack(task, axis=1)[..., None] for task in tasks]
+    counted = sum(len(marks) for task in tasks for marks in task[1:])
+    return entry_of(crossed_bootstrap(mean, *scaled, seed=0), counted)
+
+
+def tasks_of(metric: str, exam: Outcome) -> list[str]:
+    """What a mark is the mean of: GenEval's tasks, of any other itself."""
+    tasks = [name for name in exam.measured if name.startswith("geneval ")]
+    return tasks if metric == "geneval" else [metric]
+
+
+def named(metric: str, exam: Outcome) -> str:
+    """With its judge: a mark is compared with marks of the same one only."""
+    judges = exam.measured[tasks_of(metric, exam)[0]].extractor.split(", ")
+    return f"{NAMES[metric]} ({', '.join(it for it in dict.fromkeys(judges) if it != Verbatim.name)})"
+
+
+# Costs: changes of marks, and attacks.
+
+
+def costs_table(records: Records, unprotected: Outcome, notes: tuple[str, ...]) -> Table:
+    """What is bought, and what it costs, row by row."""
+    listing = records.listing
+    similarity = f"similarity ({judges_of(records.attacks)})"
+    figures = [
+        _attack(records, similarity, lambda means: means["protected"], better="lower"),
+        _attack(records, "protection rate", protection_rate),
+    ]
+    for metric in MARKS:
+        column = Column(f"{metric} change", f"{NAMES[metric]}, change", "", BETTER[metric])
+        figures.append((column, partial(change_of, records, metric, unprotected)))
+    for sort in (SAME, OTHER, NEIGHBOUR):
+        figures.append(_attack(records, f"{sort}, strength ratio", strength_ratio, sort))
+    figures.append(_attack(records, f"{NEIGHBOUR} told apart, change", told_apart_change, NEIGHBOUR))
+    figures.append((Column("ratio", TIME, "", "lower"), lambda row: time_of(records.exams(row))))
+    return _table(records, f"{listing.name}-{COST}", f"{listing.title}: what it costs", figures, notes)
+
+
+def _attack(
+    records: Records, name: str, statistic: Statistic, sort: str | None = None, better: str = "higher"
+) -> Figure:
+    """Of attacks on a row's models by `sort` of others, or by the protected subjects' own photos."""
+    return Column("ratio", name, "", better), partial(attacked, records, statistic, sort)
+
+
+def told_apart_change(means: Means) -> Float64[np.ndarray, "draws"]:
+    return means["apart"] - means["apart before"]
+
+
+def time_of(exams: Sequence[Outcome]) -> Entry:
+    """How much longer the protected models take to draw the same pictures; n counts pairs of batches."""
+    runs = [[values(it.measured["time"])] for it in exams if "time" in it.measured]
+    if not runs:
+        return NOWHERE
+    interval = hierarchical_bootstrap(lambda means: means["it"], {"it": runs}, seed=0)
+    return entry_of(interval, sum(len(it[0]) for it in runs))
+
+
+def attacked(records: Records, statistic: Statistic, sort: str | None, row: ListedRow) -> Entry:
+    """The statistic over the row's subjects; of each, all attacks on its model count alike."""
+    cells: dict[str, list[list[np.ndarray]]] = {}
+    for noun, subjects in row.cells.items():
+        for number, own in enumerate(subjects):
+            members = [own] if sort is None else row.models[noun][number].others.get(sort, ())
+            digests = [digest for runs in members for digest in dict.fromkeys(runs)]
+            done = [records.found[digest] for digest in digests if digest in records.found]
+            for key, runs in of_attacks(records, done).items():
+                cells.setdefault(key, []).append(runs)
+    if not cells:
+        return NOWHERE
+    pictures = sum(len(images) for runs in cells["protected"] for images in runs)
+    whole = {key: cell for key, cell in cells.items() if len(cell) == len(cells["protected"])}
+    return entry_of(hierarchical_bootstrap(statistic, whole, seed=0), pictures)
+
+
+def of_attacks(records: Records, done: Sequence[Outcome]) -> dict[str, list[np.ndarray]]:
+    """Similarities of one model's attacks, of their controls and before any; and whether each picture is told
+    apart from the protected subject."""
+    known = [it for it in done if records.listing.before[str(it.cell["subject"])] in records.found]
+    if not known:
+        return {}
+    before = [records.found[records.listing.before[str(it.cell["subject"])]] for it in known]
+    cells = {
+        "protected": [values(it.measured["similarity"]) for it in known],
+        "unprotected": [values(it.control["similarity"]) for it in known],
+        "class": [values(it.measured["similarity"]) for it in before],
+    }
+    if all(TO_OWNER in it.measured for it in known):
+        cells["apart"] = [told_apart(it.measured) for it in known]
+        cells["apart before"] = [told_apart(it.control) for it in known]
+    return cells
+
+
+def told_apart(measured: Mapping[str, Measured]) -> np.ndarray:
+    """1 for each picture that is more like its own subject than like the protected one."""
+    return (values(measured["similarity"]) > values(measured[TO_OWNER])).astype(float)
+
+
+def values(measured: Measured) -> np.ndarray:
+    return np.array([value for value in measured.values if value is not None])
+
+
+def entry_of(interval: Interval, n: int) -> Entry:
+    return Entry(interval.value, interval.low, interval.high, n)
+
+
+def _table(
+    records: Records, name: str, title: str, figures: Sequence[Figure], notes: tuple[str, ...]
+) -> Table:
+    lines = [
+        Line(row.label, row.role, tuple(entry(row) for _, entry in figures), records.missing(row))
+        for row in records.listing.rows
+    ]
+    columns = tuple(column for column, _ in figures)
+    ranked = [
+        replace(it, kind=PUBLISHED) if it.name == TIME else it for it in columns
+    ]  # no defence is quicker
+    return Table(name, records.listing.size, title, columns, marked(ranked, lines), notes)
+
+
+def notes(records: Records, unprotected: Outcome, missing: int) -> tuple[str, ...]:
+    listing, measured = records.listing, unprotected.measured
+    prompts = sum(len(measured[task].values) for task in tasks_of("geneval", unprotected))
+    models = len({it.digest for row in listing.rows for it in records.exams(row)}) - 1
+    by = [it for outcome in records.found.values() for it in outcome.provenance]
+    return (
+        f"Model {unprotected.cell['model']}. {many(models, 'protected model')}; every model draws "
+        f"{many(len(measured['clip'].values), 'caption')} (FID, KID, CLIP score), "
+        f"{many(len(measured['tifa'].values), 'caption')} for TIFA and {many(prompts, 'prompt')} for "
+        "GenEval, all with the same seeds.",
+        "Marks are means over a row's models. A change is protected minus unprotected, caption by caption, "
+        "prompt by prompt, and for FID and KID on the same random halves of the pictures; 95 % bootstrap "
+        "intervals over captions, which are the same for all models, and over models. With few models such "
+        "intervals are narrower than they should be.",
+        "FID and KID depend on judge, references and number of pictures: compare them within a table only.",
+        "Similarity and protection rate are of the attack on the protected subject, against the same attack "
+        "on the unprotected model and that model's pictures before any attack. A strength ratio is how far "
+        "the attack by somebody else gets on the protected model, over how far on the unprotected one: 1 is "
+        "unharmed. Told apart: the share of a neighbour's pictures that are more like it than the protected.",
+        f"{len(records.found)} cells, {missing} more not finished; evaluation {unprotected.evaluation}, "
+        f"{code_of(by[0])}; made on {'; '.join(sorted({it.device for it in by}))}.",
+        *([listing.note] if listing.note else []),
+    )

@@ -1,0 +1,208 @@
+"""Tables of exams from made-up records, whose figures are worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apdm.benchmark.cost_table import cost_tables
+from apdm.benchmark.outcome import (
+    TO_OWNER,
+    ListedModel,
+    Listing,
+    Measured,
+    Outcome,
+    Provenance,
+    record_path,
+    write,
+)
+from apdm.benchmark.preservation import NEIGHBOUR, OTHER, SAME
+from apdm.benchmark.table import Entry, Table
+from apdm.errors import InputError
+
+
+def measured(*values: float, by: str = "judge") -> Measured:
+    return Measured(values, by, "0")
+
+
+def marks(
+    fid: float, clip: tuple[float, ...], tifa: tuple[float, ...], one: float, two: tuple[float, ...]
+) -> dict[str, Measured]:
+    """FID's halves lie 1 above it, all of them; KID's is a hundredth of it."""
+    return {
+        "fid": measured(fid, fid + 1, fid + 1),
+        "kid": measured(fid / 100, fid / 100, fid / 100),
+        "clip": measured(*clip),
+        "tifa": Measured(tifa, "reader, verbatim", "0"),
+        "tifa color": measured(1.0),
+        "geneval single_object": measured(one),
+        "geneval counting": measured(*two),
+    }
+
+
+Marks = Mapping[str, Measured]
+SUBJECTS = ("rex", "fido", "same", "cat", "near")
+EXAMS = {
+    "plain": marks(20, (0.3, 0.2), (1.0, 0.5), 1.0, (1.0, 0.0, 0.0)),
+    "first": marks(23, (0.2, 0.1), (0.5, 0.5), 0.5, (0.0, 0.0, 0.0)) | {"time": measured(1.0, 1.2)},
+    "second": marks(25, (0.2, 0.1), (1.0, 0.0), 0.5, (0.0, 0.0, 0.0)) | {"time": measured(0.9, 0.9)},
+}
+
+
+@pytest.fixture
+def keep(tmp_path: Path, make_outcome: Callable[..., Outcome]) -> Callable[..., None]:
+    """Writes a record of `who`."""
+
+    def write_down(digest: str, who: str, found: Marks, control: Marks, **changes: Any) -> None:
+        cell = {"model": "toybox", "subject": who, "seed": 0}
+        made = replace(make_outcome("it-0", [0.0]), digest=digest, cell=cell, measured=found, control=control)
+        write(replace(made, **changes), record_path(tmp_path, digest))
+
+    return write_down
+
+
+@pytest.fixture
+def folder(tmp_path: Path, keep: Callable[..., None]) -> Path:
+    """Two subjects, a neighbour and others; attacks reach .8 on the unprotected model, from .2 before any."""
+
+    def alike(level: float, *owner: float) -> Marks:
+        found = {"similarity": measured(level, level), "brisque": measured(1.0)}
+        return found | ({TO_OWNER: measured(*owner)} if owner else {})
+
+    for name, found in EXAMS.items():
+        keep(name, "", found, {})
+    for who in ("rex", "fido"):
+        keep(f"{who} plain", who, alike(0.8), alike(0.8))
+        keep(f"{who} own", who, alike(0.5), alike(0.8))
+        keep(f"same on {who}", "same", alike(0.6), alike(0.8))
+        keep(f"cat on {who}", "cat", alike(0.7), alike(0.8))
+        keep(f"near on {who}", "near", alike(0.4, 0.3, 0.9), alike(0.8, 0.1, 0.1))  # one of two told apart
+    for who in SUBJECTS:
+        keep(f"{who} before", who, alike(0.2), alike(0.2))
+    return tmp_path
+
+
+def models(*exams: str) -> dict[str, tuple[ListedModel, ...]]:
+    """For rex and fido."""
+    sorts = {SAME: "same", OTHER: "cat", NEIGHBOUR: "near"}
+    others = [
+        {sort: ((f"{other} on {who}",),) for sort, other in sorts.items()} if exam != "plain" else {}
+        for exam, who in zip(exams, ("rex", "fido"), strict=True)
+    ]
+    return {"dog": tuple(map(ListedModel, exams, others))}
+
+
+@pytest.fixture
+def listing(make_listing: Callable[..., Listing]) -> Listing:
+    plain, own = ({"dog": ((f"rex {how}",), (f"fido {how}",))} for how in ("plain", "own"))
+    return make_listing(
+        ("unprotected", "control", plain, {"clip": {"all": 0.2878}}, models("plain", "plain")),
+        ("ours", "defence", own, {"clip": {"all": 0.2853}}, models("first", "second")),
+        name="table2",
+        before={who: f"{who} before" for who in SUBJECTS},
+    )
+
+
+def entry(table: Table, label: str, column: str) -> Entry:
+    place = next(i for i, it in enumerate(table.columns) if it.name.startswith(column) and it.kind == "ours")
+    return next(line for line in table.lines if line.label == label).entries[place]
+
+
+def test_marks_are_means_over_the_rows_models(folder: Path, listing: Listing) -> None:
+    table, _ = cost_tables(listing, folder)
+    found = {name: entry(table, "ours", name) for name in ("FID", "KID", "CLIP", "TIFA", "GenEval")}
+    assert {name: it.value for name, it in found.items()} == {
+        "FID": pytest.approx(24.0),
+        "KID": pytest.approx(0.24),
+        "CLIP": pytest.approx(0.15),
+        "TIFA": pytest.approx(50.0),  # per cent
+        "GenEval": pytest.approx((0.5 + 0.0) / 2),  # the tasks count alike
+    }
+    assert {name: it.n for name, it in found.items()} == {
+        "FID": 4,
+        "KID": 4,
+        "CLIP": 4,
+        "TIFA": 4,
+        "GenEval": 8,
+    }
+    plain = {name: entry(table, "unprotected", name).value for name in ("FID", "TIFA", "GenEval")}
+    assert plain == {"FID": 20.0, "TIFA": 75.0, "GenEval": pytest.approx((1 + 1 / 3) / 2)}
+    assert [it.name for it in table.columns if it.kind == "published"] == ["CLIP score"]
+    assert [it.entries[3].value for it in table.lines] == [0.2878, 0.2853]
+    assert [it.name for it in table.columns][3] == "CLIP score"
+    assert table.columns[4].name == "TIFA, % (reader)"
+
+
+def test_changes_are_paired(folder: Path, listing: Listing) -> None:
+    _, costs = cost_tables(listing, folder)
+    clip = entry(costs, "ours", "CLIP")
+    assert (clip.value, clip.low, clip.high) == pytest.approx((-0.1, -0.1, -0.1))  # each caption lost as much
+    assert entry(costs, "ours", "TIFA").value == pytest.approx((-25.0 + -25.0) / 2)
+    assert entry(costs, "ours", "GenEval").value == pytest.approx((-0.5 - 1 / 3) / 2)
+    fid = entry(costs, "ours", "FID")
+    assert fid.value == pytest.approx(4.0)
+    assert fid.high is not None
+    assert fid.high - 4.0 == pytest.approx(1.96 * 0.5**0.5, rel=0.05)  # of models: 3 and 5, redrawn
+    assert entry(costs, "unprotected", "CLIP").value is None
+
+
+def test_attacks_stand_beside_them(folder: Path, listing: Listing) -> None:
+    _, costs = cost_tables(listing, folder)
+    found = {it.name: entry(costs, "ours", it.name) for it in costs.columns}
+    assert found["similarity (judge)"].value == pytest.approx(0.5)
+    assert found["protection rate"].value == pytest.approx((0.8 - 0.5) / (0.8 - 0.2))
+    assert found["same class, strength ratio"].value == pytest.approx((0.6 - 0.2) / (0.8 - 0.2))
+    assert found["other class, strength ratio"].value == pytest.approx((0.7 - 0.2) / (0.8 - 0.2))
+    assert found["neighbour, strength ratio"].value == pytest.approx((0.4 - 0.2) / (0.8 - 0.2))
+    assert found["neighbour told apart, change"].value == pytest.approx(0.5 - 1.0)
+    assert found["seconds a picture, ratio"].value == pytest.approx((1.1 + 0.9) / 2)
+    assert {name: found[name].n for name in ("protection rate", "neighbour, strength ratio")} == {
+        "protection rate": 4,
+        "neighbour, strength ratio": 4,
+    }
+    assert found["seconds a picture, ratio"].n == 4
+    bare = {it.name: entry(costs, "unprotected", it.name).value for it in costs.columns}
+    assert (bare["similarity (judge)"], bare["protection rate"]) == (pytest.approx(0.8), 0.0)
+    assert bare["same class, strength ratio"] is bare["seconds a picture, ratio"] is None
+
+
+def test_a_tables_name_says_what_it_is(folder: Path, listing: Listing) -> None:
+    tables = cost_tables(listing, folder)
+    assert [it.name for it in tables] == ["table2", "table2-cost"]
+    assert tables[0].notes == tables[1].notes
+    assert tables[0].notes[0] == (
+        "Model toybox. 2 protected models; every model draws 2 captions (FID, KID, CLIP score), 2 captions "
+        "for TIFA and 4 prompts for GenEval, all with the same seeds."
+    )
+
+
+def test_what_is_not_finished_is_counted_and_left_out(folder: Path, listing: Listing) -> None:
+    record_path(folder, "second").unlink()
+    record_path(folder, "near on rex").unlink()
+    marks_, costs = cost_tables(listing, folder)
+    assert [line.missing for line in marks_.lines] == [0, 2]
+    assert entry(marks_, "ours", "FID").value == 23.0
+    assert entry(costs, "ours", "neighbour, strength ratio").n == 2
+    assert "2 more not finished" in costs.notes[-1]
+    record_path(folder, "plain").unlink()
+    with pytest.raises(InputError, match="the unprotected model of 'table2' has no exam yet"):
+        cost_tables(listing, folder)
+
+
+def test_other_code_is_refused(folder: Path, listing: Listing, keep: Callable[..., None]) -> None:
+    other = (Provenance("b" * 40, False, "cpu, 1 thread", {}),)
+    keep("first", "", EXAMS["first"], {}, provenance=other)
+    with pytest.raises(InputError, match="are of commits"):
+        cost_tables(listing, folder)
+
+
+def test_time_is_no_merit(folder: Path, listing: Listing) -> None:
+    rival = replace(listing.rows[1], label="rival", models=models("second", "second"))
+    marks_, costs = cost_tables(replace(listing, rows=(*listing.rows, rival)), folder)
+    assert (entry(marks_, "ours", "FID").mark, entry(marks_, "rival", "FID").mark) == ("best", "second")
+    assert costs.columns[-1].name == "seconds a picture, ratio"
+    assert {line.entries[-1].mark for line in costs.lines} == {""}

@@ -1,0 +1,62 @@
+"""Judges of an exam by name; the networks themselves are tested where they live."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from apdm.benchmark import examiners as module
+from apdm.benchmark.exam import Exam, paper
+from apdm.benchmark.examiners import Verbatim, examiners, places
+from apdm.errors import InputError
+
+FIELD = Exam(4, 4, 4, 1, "inception", "a/clip", "a/answers", "a/detector", sentences="a/words")
+
+
+def test_networks_of_the_field_lie_where_they_are_named(tmp_path: Path) -> None:
+    found = places(replace(FIELD, detector=str(tmp_path)))
+    assert found == {
+        "distance": "inception",
+        "clip": "a/clip",
+        "answerer": "a/answers",
+        "detector": str(tmp_path),
+        "sentences": "a/words",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"clip": "toybox-clap"}, "exam.clip is 'toybox-clap': use toybox-clip, toybox-detector"),
+        ({"sentences": ""}, "exam.sentences is ''"),
+        ({"distance": "incepton"}, "there is no judge 'incepton'"),
+    ],
+)
+def test_what_is_no_name_is_refused(changes: dict[str, str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        places(replace(FIELD, **changes))  # type: ignore[arg-type]
+
+
+def test_toys_judges_ship_with_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Shipped:
+        def folder(self) -> Path:
+            return tmp_path
+
+    monkeypatch.setattr(module, "SHIPPED", {"toybox-clip": Shipped(), "toybox-detector": Shipped()})
+    toys = replace(FIELD, clip="toybox-clip", answerer="toybox-detector", sentences="")
+    assert places(toys)["answerer"] == str(tmp_path)
+    assert "sentences" not in places(toys)  # answers are choices
+
+
+def test_an_answer_that_is_no_choice_is_refused() -> None:
+    with pytest.raises(InputError, match="'blue' is none of red, green"):
+        Verbatim()(["blue", "red", "green"])
+
+
+def test_a_network_that_is_not_there_is_said(tmp_path: Path) -> None:
+    exam = replace(FIELD, clip=str(tmp_path))
+    with pytest.raises(InputError, match="no readable CLIP"):
+        examiners(paper(exam, None, {}), torch.device("cpu"))
