@@ -20,6 +20,7 @@ from train_detector import (
     detection_loss,
     heat,
     mirrored,
+    pair_answers,
     presence_loss,
     save,
 )
@@ -158,7 +159,22 @@ def test_a_count_is_right_if_nothing_else_is_counted() -> None:
     cat = Detection("cat", 0.95, (40.0, 8, 52, 36))
     shown = torch.zeros(4, 3, 64, 64)
     told = answers(Scripted([[dog(0.6)], [dog(0.4)], [dog(0.95), cat], []]), crowds(4), shown)
-    assert told == {"ground": 1, "count 1": 0.25, "class": 0.75, "colour": 0.75}
+    assert told == {
+        "ground": [True] * 4,
+        "count 1": [True, False, False, False],
+        "class": [True, True, True, False],
+        "colour": [True, True, True, False],
+    }
+
+
+def test_a_pair_is_asked_genevals_tasks() -> None:
+    """A black dog to the left of a black cat; found there, and with the cat on its left."""
+    there = [("dog", "black", dog(1.0).box), ("cat", "black", dog(1.0, 40.0).box)]
+    for left, told in ((40.0, True), (0.0, False)):
+        found = [dog(0.9), Detection("cat", 0.4, dog(0.9, left).box)]
+        asked = pair_answers(torch.zeros(1, 3, 64, 64), found, there, Scripted([]).colour_namer)
+        assert asked == {"two_object": True, "position": told, "color_attr": True}
+    assert not pair_answers(torch.zeros(1, 3, 64, 64), [], [there[0], there[0]], Scripted([]).colour_namer)
 
 
 def test_what_is_saved_is_a_detector(tmp_path: Path) -> None:
