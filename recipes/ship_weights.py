@@ -129,8 +129,8 @@ pictures; no protector ever sees it. `apdm.metrics.toy_detector.ToyDetector` loa
   there are and no others, above .5; a pair's likewise. Two objects, position and colour
   attribution: GenEval's tasks, for pairs of two classes.
 - **Confidence**: the chance that a toy of this class is there, calibrated on {calibration:,} scenes of the
-  judges' seeds that were not trained on. On these .5 counts best, not GenEval's .9:
-  `apdm.metrics.toy_detector.RULES`.
+  judges' seeds that were not trained on. `apdm.metrics.toy_detector.RULES` therefore counts what is likelier
+  there than not, above .5; GenEval's .9 is Mask2Former's.
 - **Limits**: pictures of toys; no masks; colours and boxes are those of what is to be seen.
 """
 

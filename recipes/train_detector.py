@@ -2,15 +2,16 @@
 
     python recipes/train_detector.py --work_dir runs/recipes
 
-A small convolutional network of our own, trained on the scenes of `render_crowds.py`, all of them
-disturbed. The heat map's loss is CenterNet's (Zhou et al. 2019); classes,
-colours and boxes are asked at the toys' centres. Its figures are taken by GenEval's code.
+A small convolutional network of our own, trained on the scenes of `render_crowds.py`, all of them disturbed.
+The heat map's loss is CenterNet's (Zhou et al. 2019); classes, colours and boxes are asked at the toys' centres.
+Its figures are taken by GenEval's code.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,12 +22,21 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from apdm.metrics.geneval import Box, Prompt, Requirement, is_right, kept, overlap
+from apdm.metrics.geneval import (
+    Box,
+    ColourNamer,
+    Detection,
+    Prompt,
+    Requirement,
+    is_right,
+    kept,
+    overlap,
+)
 from apdm.metrics.toy_detector import RULES, STRIDE, Seen, ToyDetector, ToyNetwork
 from apdm.seeding import generator
 from apdm.toybox.identity import stream
 from apdm.types import Pixels
-from render_crowds import CROWDS, HELD_OUT, Crowds
+from render_crowds import CROWDS, HELD_OUT, UNSEEN, Crowds
 from train_identity import spoil
 from train_reader import QUESTIONS
 from train_vae import pixels
@@ -41,13 +51,11 @@ CALIBRATION = 1000  # the last scenes calibrate, they do not train
 
 def heat(boxes: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
     """How near each of the cells [b h w] is to a toy's centre, 1 at the centre's own cell, and to whose."""
-    cells = SIDE // STRIDE
-    centre = ((boxes[..., :2] + boxes[..., 2:]) / 2 / STRIDE).long().clamp(max=cells - 1)  # [b toys 2]
-    along = torch.arange(cells)
-    away = (along - centre[..., 0, None]).square()[..., None, :] + (along - centre[..., 1, None]).square()[
-        ..., None
-    ]
-    near = torch.exp(-away / (2 * SPREAD**2)) * there[..., None, None]
+    cells = torch.arange(SIDE // STRIDE)
+    centre = ((boxes[..., :2] + boxes[..., 2:]) / 2 / STRIDE).long().clamp(max=len(cells) - 1)
+    away = (cells - centre[..., None]).square()  # [b toys 2 cells]: across, then down
+    squared = away[..., 0, None, :] + away[..., 1, :, None]
+    near = torch.exp(-squared / (2 * SPREAD**2)) * there[..., None, None]
     return near.amax(1), near.argmax(1)
 
 
@@ -84,8 +92,8 @@ def mirrored(boxes: Tensor) -> Tensor:
 
 
 def calibration(detector: ToyDetector, crowds: Crowds, numbers: range) -> Tensor:
-    """Factor and summand of the logit at which the detections are as often right as
-    they are sure (Platt 1999): class right and boxes half the same, each toy found once."""
+    """Factor and summand of the logit at which detections are as often right as they are sure (Platt 1999):
+    class right and boxes half the same, each toy found once."""
     logits, right = [], []
     for number, found in zip(numbers, detector(pixels(crowds.pictures[numbers.start :])), strict=True):
         left = toys(crowds, number)
@@ -111,26 +119,25 @@ def calibration(detector: ToyDetector, crowds: Crowds, numbers: range) -> Tensor
 
 def toys(crowds: Crowds, number: int) -> list[tuple[str, str, Box]]:
     """Class, colour and box of the toys to be seen in a scene, from left to right."""
+    fields = (field[number].tolist() for field in (crowds.classes, crowds.colours, crowds.boxes))
     return [
         (QUESTIONS["class"][label], QUESTIONS["colour"][colour], tuple(box))
-        for label, colour, box in zip(
-            crowds.classes[number].tolist(),
-            crowds.colours[number].tolist(),
-            crowds.boxes[number].tolist(),
-            strict=True,
-        )
-        if label >= 0
+        for label, colour, box in zip(*fields, strict=True)
+        if label != UNSEEN
     ]
 
 
 def measure(detector: ToyDetector, crowds: Crowds, vae: AutoencoderKL) -> dict[str, dict[str, float]]:
     """Share of right answers in scenes never seen, as they are and as the autoencoder gives them back; and
     how many scenes each is of."""
-    again = torch.cat([reconstruction(vae, piece) for piece in pixels(crowds.pictures).split(100)])
+    shown = pixels(crowds.pictures)
+    again = torch.cat([reconstruction(vae, piece) for piece in shown.split(100)])
+    told = answers(detector, crowds, shown), answers(detector, crowds, again)
+    shares = [{question: float(np.mean(right)) for question, right in one.items()} for one in told]
     return {
-        "scenes": answers(detector, crowds, pixels(crowds.pictures), count=len),
-        "pictures": answers(detector, crowds, pixels(crowds.pictures)),
-        "reconstructions": answers(detector, crowds, again),
+        "scenes": {question: len(right) for question, right in told[0].items()},
+        "pictures": shares[0],
+        "reconstructions": shares[1],
     }
 
 
@@ -139,51 +146,60 @@ def reconstruction(vae: AutoencoderKL, pictures: Pixels) -> Pixels:
     return vae.decode(vae.encode(pictures).latent_dist.mean).sample.clamp(-1, 1)
 
 
-def answers(detector: ToyDetector, crowds: Crowds, shown: Pixels, count=np.mean) -> dict[str, float]:
+def answers(detector: ToyDetector, crowds: Crowds, shown: Pixels) -> dict[str, list[bool]]:
+    """Which of the scenes that a question can be asked of are read right."""
     right: dict[str, list[bool]] = {}
-    places, namer = detector.grounds(shown), detector.colour_namer
-    for number, found in enumerate(detector(shown)):
+    for number, (found, ground) in enumerate(zip(detector(shown), detector.grounds(shown), strict=True)):
         there, picture = toys(crowds, number), shown[number : number + 1]
-        kind = crowds.kinds[number]
-        right.setdefault("ground", []).append(places[number] == QUESTIONS["ground"][crowds.grounds[number]])
-        objects = kept(found, "counting", RULES)
-        counted = {label: len(some) for label, some in objects.items() if some}
-        wanted = {label: sum(t[0] == label for t in there) for label, _, _ in there}
-        if kind == "pair":
-            right.setdefault("pair", []).append(counted == wanted)
-            (left, c1, _), (rightmost, c2, _) = there
-            if left != rightmost:
-                prompts = [
-                    Prompt("two_object", "", (Requirement(left, 1), Requirement(rightmost, 1))),
-                    Prompt(
-                        "position",
-                        "",
-                        (Requirement(left, 1), Requirement(rightmost, 1, None, ("right of", 0))),
-                    ),
-                    Prompt("color_attr", "", (Requirement(left, 1, c1), Requirement(rightmost, 1, c2))),
-                ]
-                for prompt in prompts:
-                    right.setdefault(prompt.task, []).append(is_right(picture, found, prompt, namer, RULES))
+        told = {"ground": ground == QUESTIONS["ground"][crowds.grounds[number]]}
+        counted = Counter({label: len(some) for label, some in kept(found, "counting", RULES).items()})
+        all_counted = counted == Counter(label for label, _, _ in there)
+        if crowds.kinds[number] == "pair":
+            told |= {"pair": all_counted, **pair_answers(picture, found, there, detector.colour_namer)}
         else:
-            right.setdefault(f"count {len(there)}", []).append(counted == wanted)
-        if kind == "alone":
-            first = max(found, key=lambda d: d.confidence, default=None)
-            right.setdefault("class", []).append(first is not None and first.label == there[0][0])
-            right.setdefault("colour", []).append(
-                first is not None and namer(picture, [first]) == [there[0][1]]
-            )
-    return {question: float(count(some)) for question, some in right.items()}
+            told[f"count {len(there)}"] = all_counted
+        if crowds.kinds[number] == "alone":
+            told |= surest_answers(picture, found, there[0], detector.colour_namer)
+        for question, is_so in told.items():
+            right.setdefault(question, []).append(is_so)
+    return right
+
+
+def pair_answers(
+    picture: Pixels, found: list[Detection], there: list[tuple[str, str, Box]], namer: ColourNamer
+) -> dict[str, bool]:
+    """GenEval's tasks for a pair, if its classes differ: each asks a class for one toy."""
+    (left, its_colour, _), (right, other_colour, _) = there
+    asked = {
+        "two_object": (Requirement(left, 1), Requirement(right, 1)),
+        "position": (Requirement(left, 1), Requirement(right, 1, position=("right of", 0))),
+        "color_attr": (Requirement(left, 1, its_colour), Requirement(right, 1, other_colour)),
+    }
+    return {
+        task: is_right(picture, found, Prompt(task, "", include), namer, RULES)
+        for task, include in asked.items()
+        if left != right
+    }
+
+
+def surest_answers(
+    picture: Pixels, found: list[Detection], toy: tuple[str, str, Box], namer: ColourNamer
+) -> dict[str, bool]:
+    """Class and colour of the surest detection, wrong if there is none."""
+    surest = sorted(found, key=lambda one: -one.confidence)[:1]
+    return {
+        "class": [one.label for one in surest] == [toy[0]],
+        "colour": namer(picture, surest) == [toy[1]],
+    }
 
 
 def save(network: ToyNetwork, folder: Path, widths: Sequence[int] = WIDTHS) -> None:
     folder.mkdir(exist_ok=True)
     words = {"labels": QUESTIONS["class"], "colours": QUESTIONS["colour"], "grounds": QUESTIONS["ground"]}
-    (folder / "config.json").write_text(
-        json.dumps({"side": SIDE, "widths": widths, **words}, indent=1) + "\n"
-    )
-    save_file(
-        {n: t.half().contiguous() for n, t in network.state_dict().items()}, folder / "model.safetensors"
-    )
+    config = {"side": SIDE, "widths": widths, **words}
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    weights = {name: weight.half().contiguous() for name, weight in network.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
 
 
 def main() -> None:

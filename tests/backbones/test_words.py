@@ -51,6 +51,17 @@ def test_with_a_new_word_the_pooled_text_still_hears_the_noun() -> None:
 
 
 @pytest.mark.parametrize("vectors", [1, 3])
+def test_a_new_word_begins_as_the_one_that_it_is_like(vectors: int) -> None:
+    model = tiny_sdxl()
+    own_text(model)
+    rows = learn_word(model, "<new1>", vectors, "cat")
+    encoders = (model.pipeline.text_encoder, model.pipeline.text_encoder_2)
+    cat = first_token(model.pipeline.tokenizer, "cat")
+    for learnt, encoder in zip(rows, encoders, strict=True):
+        assert torch.equal(learnt, encoder.get_input_embeddings().table.weight[cat].expand(vectors, -1))
+
+
+@pytest.mark.parametrize("vectors", [1, 3])
 def test_the_text_that_is_shared_knows_nothing_of_it(vectors: int) -> None:
     model = tiny_sdxl()
     tokenizer, shared = model.pipeline.tokenizer, model.copy()

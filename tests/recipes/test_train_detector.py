@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from train_detector import (
     detection_loss,
     heat,
     mirrored,
+    pair_answers,
     presence_loss,
     save,
 )
@@ -84,8 +86,18 @@ def test_a_right_answer_costs_nothing() -> None:
 @pytest.mark.parametrize("part", ["presence", "labels", "colours", "grounds"])
 def test_each_wrong_answer_costs(part: str) -> None:
     seen = perfect()
-    setattr_frozen = dict(vars(seen)) | {part: getattr(seen, part).flip(1)}
-    assert loss_of(Seen(**setattr_frozen)) > 1
+    wrong = getattr(seen, part).flip(1)
+    assert loss_of(dataclasses.replace(seen, **{part: wrong})) > 1
+
+
+def test_a_wrong_answer_costs_as_much_as_the_heat_of_its_cell() -> None:
+    """Of each of two bells the centre is asked, and its four neighbours; at the corners it is below .3."""
+    beside = math.exp(-1 / (2 * 0.8**2))
+    total = 2 * (1 + 4 * beside)
+    for column, share in ((2, 1 / total), (3, beside / total)):
+        seen = perfect()
+        seen.colours[0, :, 5, column] = torch.tensor([-50.0, 50.0, -50.0])
+        assert loss_of(seen) == pytest.approx(100 * share, rel=1e-4)
 
 
 def test_a_side_costs_half_its_mean_error_in_cells() -> None:
@@ -147,7 +159,22 @@ def test_a_count_is_right_if_nothing_else_is_counted() -> None:
     cat = Detection("cat", 0.95, (40.0, 8, 52, 36))
     shown = torch.zeros(4, 3, 64, 64)
     told = answers(Scripted([[dog(0.6)], [dog(0.4)], [dog(0.95), cat], []]), crowds(4), shown)
-    assert told == {"ground": 1, "count 1": 0.25, "class": 0.75, "colour": 0.75}
+    assert told == {
+        "ground": [True] * 4,
+        "count 1": [True, False, False, False],
+        "class": [True, True, True, False],
+        "colour": [True, True, True, False],
+    }
+
+
+def test_a_pair_is_asked_genevals_tasks() -> None:
+    """A black dog to the left of a black cat; found there, and with the cat on its left."""
+    there = [("dog", "black", dog(1.0).box), ("cat", "black", dog(1.0, 40.0).box)]
+    for left, told in ((40.0, True), (0.0, False)):
+        found = [dog(0.9), Detection("cat", 0.4, dog(0.9, left).box)]
+        asked = pair_answers(torch.zeros(1, 3, 64, 64), found, there, Scripted([]).colour_namer)
+        assert asked == {"two_object": True, "position": told, "color_attr": True}
+    assert not pair_answers(torch.zeros(1, 3, 64, 64), [], [there[0], there[0]], Scripted([]).colour_namer)
 
 
 def test_what_is_saved_is_a_detector(tmp_path: Path) -> None:
