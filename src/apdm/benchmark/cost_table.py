@@ -158,7 +158,7 @@ def costs_table(records: Records, unprotected: Outcome, notes: tuple[str, ...]) 
     similarity = f"similarity ({judges_of(records.attacks)})"
     figures = [
         _attack(records, similarity, lambda means: means["protected"], better="lower"),
-        _attack(records, "protection rate", protection_rate),
+        (Column("ratio", "protection rate", "", "higher"), partial(rate_of, records)),
     ]
     for metric in MARKS:
         column = Column(f"{metric} change", f"{NAMES[metric]}, change", "", BETTER[metric])
@@ -168,6 +168,11 @@ def costs_table(records: Records, unprotected: Outcome, notes: tuple[str, ...]) 
     figures.append(_attack(records, f"{NEIGHBOUR} told apart, change", told_apart_change, NEIGHBOUR))
     figures.append((Column("ratio", TIME, "", "lower"), lambda row: time_of(records.exams(row))))
     return _table(records, f"{listing.name}-{COST}", f"{listing.title}: what it costs", figures, notes)
+
+
+def rate_of(records: Records, row: ListedRow) -> Entry:
+    """Nothing of the control, which would be compared with itself."""
+    return NOWHERE if row.role == CONTROL else attacked(records, protection_rate, None, row)
 
 
 def _attack(

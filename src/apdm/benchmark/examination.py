@@ -21,7 +21,7 @@ from apdm.benchmark.exam import ASKED, CAPTIONS, OBJECTS
 from apdm.benchmark.examiners import Examiners
 from apdm.benchmark.kept import Kept
 from apdm.benchmark.outcome import Measured
-from apdm.benchmark.works import Make, Works
+from apdm.benchmark.works import Works
 from apdm.benchmark.workshop import held_out_scene
 from apdm.metrics.base import joint_fingerprint
 from apdm.metrics.clip import fits
@@ -80,11 +80,10 @@ class Examination:
     def references(self) -> Tensor:
         """Features of the paper's references, at the side of the model's pictures."""
 
-        def prepare() -> Make:
-            features = self._features(self._reference_pictures())
-            return lambda folder: save_file({"features": features}, folder / FEATURES)
+        def make(folder: Path) -> None:
+            save_file({"features": self._features(self._reference_pictures())}, folder / FEATURES)
 
-        return load_file(self.works.get(self.kept.references, prepare) / FEATURES)["features"]
+        return load_file(self.works.get(self.kept.references, lambda: make) / FEATURES)["features"]
 
     def distances(self) -> dict[str, Measured]:
         """FID and KID of the captions' pictures."""
