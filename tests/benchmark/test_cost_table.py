@@ -180,6 +180,13 @@ def test_a_tables_name_says_what_it_is(folder: Path, listing: Listing) -> None:
     )
 
 
+def test_judges_say_how_far_they_are_right(folder: Path, listing: Listing, keep: Callable[..., None]) -> None:
+    renders = {"renders clip": measured(0.5, 0.25), "renders tifa": measured(1.0, 0.975)}
+    keep("plain", "", EXAMS["plain"] | renders, {})
+    said = "renders of the captioned scenes themselves a CLIP score of 0.3750 and a TIFA of 98.75 %."
+    assert said in cost_tables(listing, folder)[1].notes[2]
+
+
 def test_what_is_not_finished_is_counted_and_left_out(folder: Path, listing: Listing) -> None:
     record_path(folder, "second").unlink()
     record_path(folder, "near on rex").unlink()
