@@ -66,10 +66,10 @@ def test_the_eye_starts_from_the_readers() -> None:
             weight.normal_(1.0 if "norm" in name and "weight" in name else 0.0, 0.2)
         even = torch.tensor([1.0, -1.0]).repeat(4)
         vit.embeddings.patch_embeddings.projection.weight.zero_()
-        vit.embeddings.patch_embeddings.projection.bias.copy_(even)
+        vit.embeddings.patch_embeddings.projection.bias.copy_(3 * even)
         vit.embeddings.cls_token.copy_(-even[None, None])
-        vit.embeddings.position_embeddings.copy_(2 * even[None, None].expand(1, 5, 8))
-        vit.embeddings.position_embeddings[:, 0] *= 2  # 3 everywhere, with the bias and the class token
+        vit.embeddings.position_embeddings.zero_()
+        vit.embeddings.position_embeddings[:, 0] = 4 * even  # 3 everywhere, with the bias and the class token
     pictures = torch.rand(2, 3, 8, 8) * 2 - 1
     vision = CLIPVisionModel(CLIPVisionConfig(**sizes)).eval()
     start_from(vision, vit, pictures)

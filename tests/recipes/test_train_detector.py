@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -84,8 +85,18 @@ def test_a_right_answer_costs_nothing() -> None:
 @pytest.mark.parametrize("part", ["presence", "labels", "colours", "grounds"])
 def test_each_wrong_answer_costs(part: str) -> None:
     seen = perfect()
-    setattr_frozen = dict(vars(seen)) | {part: getattr(seen, part).flip(1)}
-    assert loss_of(Seen(**setattr_frozen)) > 1
+    wrong = getattr(seen, part).flip(1)
+    assert loss_of(dataclasses.replace(seen, **{part: wrong})) > 1
+
+
+def test_a_wrong_answer_costs_as_much_as_the_heat_of_its_cell() -> None:
+    """Of each of two bells the centre is asked, and its four neighbours; at the corners it is below .3."""
+    beside = math.exp(-1 / (2 * 0.8**2))
+    total = 2 * (1 + 4 * beside)
+    for column, share in ((2, 1 / total), (3, beside / total)):
+        seen = perfect()
+        seen.colours[0, :, 5, column] = torch.tensor([-50.0, 50.0, -50.0])
+        assert loss_of(seen) == pytest.approx(100 * share, rel=1e-4)
 
 
 def test_a_side_costs_half_its_mean_error_in_cells() -> None:
