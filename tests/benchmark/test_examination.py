@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,10 +16,12 @@ from apdm.benchmark.examination import Examination
 from apdm.benchmark.kept import Kept
 from apdm.benchmark.outcome import Outcome
 from apdm.benchmark.runner import Runner
+from apdm.benchmark.workshop import held_out_scene
 from apdm.metrics.fid import fid
 from apdm.metrics.geneval import TASKS
 from apdm.metrics.kid import kid
-from apdm.pixels import load
+from apdm.pixels import from_uint8, load
+from apdm.toybox.world import render
 from apdm.watch import silent
 
 RunnerIn = Callable[..., Runner]
@@ -79,18 +82,28 @@ def test_the_cosine_is_that_of_picture_and_caption(taken: dict[str, Outcome], fo
     assert taken["attack"].measured["clip"].values != taken["model"].measured["clip"].values
 
 
+def test_the_judges_look_at_renders_of_the_same_scenes(taken: dict[str, Outcome], kept: KeptOf) -> None:
+    scenes = [render(held_out_scene(index).scene) for index in range(6)]
+    levels = from_uint8(np.stack(scenes)).mean((1, 2, 3)).tolist()
+    marks = taken["attack"].measured
+    assert marks["renders clip"].values == pytest.approx(levels, abs=1e-5)
+    expected = [share(kept("attack"), str(index), level) for index, level in enumerate(levels)]
+    assert marks["renders tifa"].values == pytest.approx(expected, abs=1e-6)
+    assert "renders clip" not in taken["model"].measured  # once is enough
+
+
+def share(kept: Kept, id: str, level: float) -> float:
+    """The eyes answer "dog" to all that they are asked of a bright picture, else "cat"; what is no choice is
+    taken for the first one."""
+    asked, said = [it for it in kept.paper.questions if it.id == id], "dog" if level > 0 else "cat"
+    return sum((said if said in it.choices else it.choices[0]) == it.answer for it in asked) / len(asked)
+
+
 def test_tifas_answers_are_the_share_of_right_ones(
     taken: dict[str, Outcome], folder: Path, kept: KeptOf
 ) -> None:
-    """The eyes answer "dog" to all that they are asked of a bright picture, else "cat"; what is no choice is
-    taken for the first one."""
     levels = pictures(folder, taken["model"]).mean((1, 2, 3)).tolist()
-    expected = []
-    for id, level in zip(map(str, range(6)), levels, strict=True):
-        asked = [it for it in kept("model").paper.questions if it.id == id]
-        said = "dog" if level > 0 else "cat"
-        right = [(said if said in it.choices else it.choices[0]) == it.answer for it in asked]
-        expected.append(sum(right) / len(right))
+    expected = [share(kept("model"), str(index), level) for index, level in enumerate(levels)]
     assert taken["model"].measured["tifa"].values == pytest.approx(expected, abs=1e-6)
     assert 0 < sum(expected) < 6
     by_type = {it.element_type for it in kept("model").paper.questions}

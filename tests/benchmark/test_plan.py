@@ -194,10 +194,11 @@ def test_models_in_an_exam_come_after_the_attacks_and_say_what_they_are(
     kept = [place for place, cell in enumerate(cells) if isinstance(cell, Kept)]
     assert kept == [8, 9, 10]  # after four rows of two subjects: the unprotected model and the two protected
     labels = [cost.label for cost in costs(plan, Works(tmp_path, torch.device("cpu")), {})]
+    sorts = ("same class", "other class", "neighbour")
     assert labels[8:] == [
         "attack, exam",
         *["model, exam"] * 2,
-        *["model, same class", "model, other class", "model, neighbour"] * 2,
+        *(f"model, {sort} of dog-45000{who}" for who in (0, 1) for sort in sorts),
         *["before any attack"] * 6,
     ]
     missing = list(costs(plan, Works(tmp_path, torch.device("cpu")), {}))[8].missing

@@ -158,7 +158,7 @@ def costs_table(records: Records, unprotected: Outcome, notes: tuple[str, ...]) 
     similarity = f"similarity ({judges_of(records.attacks)})"
     figures = [
         _attack(records, similarity, lambda means: means["protected"], better="lower"),
-        _attack(records, "protection rate", protection_rate),
+        (Column("ratio", "protection rate", "", "higher"), partial(rate_of, records)),
     ]
     for metric in MARKS:
         column = Column(f"{metric} change", f"{NAMES[metric]}, change", "", BETTER[metric])
@@ -168,6 +168,11 @@ def costs_table(records: Records, unprotected: Outcome, notes: tuple[str, ...]) 
     figures.append(_attack(records, f"{NEIGHBOUR} told apart, change", told_apart_change, NEIGHBOUR))
     figures.append((Column("ratio", TIME, "", "lower"), lambda row: time_of(records.exams(row))))
     return _table(records, f"{listing.name}-{COST}", f"{listing.title}: what it costs", figures, notes)
+
+
+def rate_of(records: Records, row: ListedRow) -> Entry:
+    """Nothing of the control, which would be compared with itself."""
+    return NOWHERE if row.role == CONTROL else attacked(records, protection_rate, None, row)
 
 
 def _attack(
@@ -252,6 +257,17 @@ def _table(
     return Table(name, records.listing.size, title, columns, marked(ranked, lines), notes)
 
 
+def of_renders(measured: Mapping[str, Measured]) -> list[str]:
+    """How far the judges themselves are right, where the scenes of the captions can be rendered."""
+    if not {"renders clip", "renders tifa"} <= measured.keys():
+        return []
+    clip, right = (float(values(measured[f"renders {name}"]).mean()) for name in ("clip", "tifa"))
+    return [
+        f"The judges give renders of the captioned scenes themselves a CLIP score of {clip:.4f} and a TIFA "
+        f"of {100 * right:.2f} %."
+    ]
+
+
 def notes(records: Records, unprotected: Outcome, missing: int) -> tuple[str, ...]:
     listing, measured = records.listing, unprotected.measured
     prompts = sum(len(measured[task].values) for task in tasks_of("geneval", unprotected))
@@ -266,6 +282,7 @@ def notes(records: Records, unprotected: Outcome, missing: int) -> tuple[str, ..
         "prompt by prompt, and for FID and KID on the same random halves of the pictures; 95 % bootstrap "
         "intervals over captions, which are the same for all models, and over models. With few models such "
         "intervals are narrower than they should be.",
+        *of_renders(measured),
         "FID and KID depend on judge, references and number of pictures: compare them within a table only.",
         "Similarity and protection rate are of the attack on the protected subject, against the same attack "
         "on the unprotected model and that model's pictures before any attack. A strength ratio is how far "

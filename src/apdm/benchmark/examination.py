@@ -7,7 +7,7 @@ halves of them, which are the same for every model, so that a table can compare 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from apdm.benchmark.exam import ASKED, CAPTIONS, OBJECTS
 from apdm.benchmark.examiners import Examiners
 from apdm.benchmark.kept import Kept
 from apdm.benchmark.outcome import Measured
-from apdm.benchmark.works import Make, Works
+from apdm.benchmark.works import Works
 from apdm.benchmark.workshop import held_out_scene
 from apdm.metrics.base import joint_fingerprint
 from apdm.metrics.clip import fits
@@ -54,7 +54,7 @@ class Examination:
     def marks(self) -> dict[str, Measured]:
         """All of them, by metric; those of TIFA's types and GenEval's tasks have names of two words."""
         found = {**self.distances(), "clip": self.clip(), **self.tifa(), **self.geneval()}
-        return found | ({"time": self.time()} if self.kept.of.protected else {})
+        return found | ({"time": self.time()} if self.kept.of.protected else self.of_renders())
 
     def draw(self) -> Path:
         """Makes all works that the marks need; the folder of the captions' pictures."""
@@ -80,11 +80,10 @@ class Examination:
     def references(self) -> Tensor:
         """Features of the paper's references, at the side of the model's pictures."""
 
-        def prepare() -> Make:
-            features = self._features(self._reference_pictures())
-            return lambda folder: save_file({"features": features}, folder / FEATURES)
+        def make(folder: Path) -> None:
+            save_file({"features": self._features(self._reference_pictures())}, folder / FEATURES)
 
-        return load_file(self.works.get(self.kept.references, prepare) / FEATURES)["features"]
+        return load_file(self.works.get(self.kept.references, lambda: make) / FEATURES)["features"]
 
     def distances(self) -> dict[str, Measured]:
         """FID and KID of the captions' pictures."""
@@ -98,17 +97,32 @@ class Examination:
 
     def clip(self) -> Measured:
         """The cosine of each caption and its picture."""
-        files, captions, clip = self.drawn(CAPTIONS), self.kept.paper.captions, self.examiners.clip
-        found = [
-            fits(clip, self._load(files[rows]), captions[rows]) for rows in batches(len(files), AT_A_TIME)
-        ]
-        return _measured(torch.cat(found).numpy(), clip.name, clip.fingerprint)
+        return self._clip(self._loaded(self.drawn(CAPTIONS)))
 
     def tifa(self) -> dict[str, Measured]:
         """The share of right answers to each caption's questions, all of them and those of each type."""
-        paper, judges = self.kept.paper, self.examiners
-        files = dict(zip(paper.asked, self.drawn(ASKED), strict=True))
-        found = answered(paper.questions, lambda id: self._load([files[id]]), judges.answerer, judges.encoder)
+        files = dict(zip(self.kept.paper.asked, self.drawn(ASKED), strict=True))
+        return self._tifa(lambda id: self._load([files[id]]))
+
+    def of_renders(self) -> dict[str, Measured]:
+        """What the judges say of renders of the scenes themselves, where captions and questions are the
+        Toybox's: the most that a model can reach."""
+        exam, found = self.kept.paper.exam, dict[str, Measured]()
+        if isinstance(exam.captions, int):
+            found["renders clip"] = self._clip(_renders(exam.captions))
+        if isinstance(exam.questions, int):
+            found["renders tifa"] = self._tifa(lambda id: _rendered([int(id)]))["tifa"]
+        return found
+
+    def _clip(self, parts: Iterable[Pixels]) -> Measured:
+        captions, clip = self.kept.paper.captions, self.examiners.clip
+        asked = (captions[rows] for rows in batches(len(captions), AT_A_TIME))
+        found = [fits(clip, *one) for one in zip(parts, asked, strict=True)]
+        return _measured(torch.cat(found).numpy(), clip.name, clip.fingerprint)
+
+    def _tifa(self, pictures: Callable[[str], Pixels]) -> dict[str, Measured]:
+        judges = self.examiners
+        found = answered(self.kept.paper.questions, pictures, judges.answerer, judges.encoder)
         by = f"{judges.answerer.name}, {judges.encoder.name}"
         print_ = joint_fingerprint(judges.answerer.fingerprint, judges.encoder.fingerprint)
         counts = {"tifa": found.counts.sum(1)}
@@ -161,10 +175,16 @@ class Examination:
 
     def _reference_pictures(self) -> Iterable[Pixels]:
         of = self.kept.paper.references
-        if not isinstance(of, int):
-            return self._loaded(of)
-        scenes = (range(of)[rows] for rows in batches(of, AT_A_TIME))
-        return (from_uint8(np.stack([render(held_out_scene(i).scene) for i in some])) for some in scenes)
+        return _renders(of) if isinstance(of, int) else self._loaded(of)
+
+
+def _renders(count: int) -> Iterable[Pixels]:
+    """Of the first held-out scenes, some at a time."""
+    return (_rendered(range(count)[rows]) for rows in batches(count, AT_A_TIME))
+
+
+def _rendered(scenes: Sequence[int]) -> Pixels:
+    return from_uint8(np.stack([render(held_out_scene(index).scene) for index in scenes]))
 
 
 def _measured(marks: np.ndarray, extractor: str, fingerprint: str) -> Measured:

@@ -60,7 +60,7 @@ class Plan:
         models = [(label, it) for label, rows in self.models.items() for some in rows.values() for it in some]
         exams = [(f"{label}, exam", it.kept) for label, it in models]
         others = [
-            (f"{label}, {sort}", cell)
+            (f"{label}, {sort} of {it.kept.subject.name}", cell)
             for label, it in models
             for sort, some in it.others.items()
             for runs in some
