@@ -3,8 +3,8 @@
     python recipes/train_detector.py --work_dir runs/recipes
 
 A small convolutional network of our own, trained on the scenes of `render_crowds.py`, all of them disturbed.
-The heat map's loss is CenterNet's (Zhou et al. 2019); classes, colours and boxes are asked at the toys' centres.
-Its figures are taken by GenEval's code.
+The heat map's loss is CenterNet's (Zhou et al. 2019); classes, colours and boxes are asked at the toys'
+centres. Its figures are taken by GenEval's code.
 """
 
 from __future__ import annotations

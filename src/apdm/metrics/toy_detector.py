@@ -29,8 +29,8 @@ STRIDE = 4  # pixels a cell
 GROUPS = 8
 BATCH = 100  # pictures a pass; memory only
 RULES = Rules(counting_threshold=0.5)
-"""GenEval's rules for this detector: its confidences are chances, and what is likelier there than not is counted
-(our choice). GenEval's .9 is Mask2Former's."""
+"""GenEval's rules for this detector: its confidences are chances, and what is likelier there than not is
+counted (our choice). GenEval's .9 is Mask2Former's."""
 LEAST = 0.05  # confidence below which a peak is none; our choice, far below GenEval's thresholds
 
 
