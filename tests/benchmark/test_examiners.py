@@ -12,6 +12,8 @@ from apdm.benchmark import examiners as module
 from apdm.benchmark.exam import Exam, paper
 from apdm.benchmark.examiners import Verbatim, examiners, places
 from apdm.errors import InputError
+from apdm.metrics.geneval import GENEVAL, Prompt, Requirement
+from apdm.metrics.toy_detector import RULES
 
 FIELD = Exam(4, 4, 4, 1, "inception", "a/clip", "a/answers", "a/detector", sentences="a/words")
 
@@ -60,3 +62,21 @@ def test_a_network_that_is_not_there_is_said(tmp_path: Path) -> None:
     exam = replace(FIELD, clip=str(tmp_path))
     with pytest.raises(InputError, match="no readable CLIP"):
         examiners(paper(exam, None, {}), torch.device("cpu"))
+
+
+def test_the_toyboxs_judges_know_their_own_papers() -> None:
+    """The shipped ones: what they say of renders is in their own tests."""
+    toys = Exam(4, 4, 4, 40, "efficientnet-lite0", "toybox-clip", "toybox-detector", "toybox-detector")
+    found = examiners(paper(toys, None, {}), torch.device("cpu"))
+    assert (found.clip.name, found.detector.name, found.answerer.name, found.encoder.name) == (
+        "toybox-clip",
+        "toybox-detector",
+        "toybox-detector",
+        "verbatim",
+    )
+    assert found.rules == RULES != GENEVAL
+    odd = replace(
+        paper(toys, None, {}), objects=(Prompt("single_object", "a bench", (Requirement("bench", 1),)),)
+    )
+    with pytest.raises(InputError, match="toybox-detector does not know 'bench'"):
+        examiners(odd, torch.device("cpu"))
