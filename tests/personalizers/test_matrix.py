@@ -117,9 +117,11 @@ def test_the_input_stays_as_it_is_and_something_was_learnt(model, attack) -> Non
     prompt = [given.instance.prompt]
     noisy, t = torch.randn(1, 4, 8, 8, generator=generator(3)), torch.tensor([500])
     with torch.no_grad():
-        before = model.predict(noisy, t, model.encode_prompts(prompt))
-        after = attacked.predict(noisy, t, attacked.encode_prompts(prompt))
+        said, heard = model.encode_prompts(prompt), attacked.encode_prompts(prompt)
+        before, after = model.predict(noisy, t, said), attacked.predict(noisy, t, heard)
     assert not torch.allclose(before, after, rtol=1e-4, atol=1e-6)
+    of_text = attack.placeholder_token is not None or getattr(attack, "train_text_encoder", False)
+    assert torch.equal(said.parts["text"], heard.parts["text"]) != of_text
 
 
 def test_what_it_attaches_it_ejects(model, attack) -> None:
