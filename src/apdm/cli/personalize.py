@@ -11,6 +11,7 @@ from typing import Annotated, Generic, TypeVar
 import tyro
 
 from apdm.backbones.base import Backbone, Sampling
+from apdm.backbones.execution import Execution
 from apdm.backbones.load import load, locate
 from apdm.benchmark.card import personalised_card
 from apdm.benchmark.store import plain, save_model
@@ -65,6 +66,7 @@ class Personalize(Generic[A]):
     seed: int = 0
     """Of every draw."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = Execution()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -85,6 +87,7 @@ def main(arguments: Sequence[str]) -> None:
     wanted = read(Personalize[PERSONALIZERS[method]], "personalize", arguments, EXAMPLE, defaults)
     _check(wanted)
     backbone, subject, folder = opened(wanted)
+    backbone.run_as(wanted.execution)
     attacked = _attacked(wanted, backbone, subject, folder)
     card = personalised_card(public_name(wanted.model), method, subject.instance_prompt, plain(wanted.attack))
     save_model(partial(wanted.attack.save, attacked), folder, card, plain(_published(wanted)))
@@ -93,6 +96,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def _check(wanted: Personalize[Personalizer]) -> None:
     at_least(wanted, num_class_images=1)
+    if wanted.execution.offload:
+        raise InputError("an attack keeps nothing that could be offloaded", fix="leave out --offload")
     if wanted.class_model and not wanted.with_prior_preservation:
         raise InputError("--class_model has nothing to draw", fix="leave out --no-with_prior_preservation")
     if wanted.class_model:

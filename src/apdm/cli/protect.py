@@ -10,6 +10,7 @@ from typing import Annotated, Generic, TypeVar
 import tyro
 
 from apdm.backbones.base import Backbone, Sampling
+from apdm.backbones.execution import Execution
 from apdm.backbones.load import load
 from apdm.benchmark.card import protected_card
 from apdm.benchmark.checkpoints import LATEST, Checkpoints, Run, kept
@@ -79,6 +80,7 @@ class Protect(Generic[S]):
     resume_from_checkpoint: str | None = None
     """"latest" of the output folder, or from the start where there is none yet; or a checkpoint's folder."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = Execution()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -89,9 +91,12 @@ def main(arguments: Sequence[str]) -> None:
     defaults = Protect(MISSING, ASKED, MISSING, of_method, method=method, preset=chosen, sampling=sampling)
     wanted = read(Protect[type(of_method)], "protect", arguments, EXAMPLE, defaults)
     at_least(wanted, checkpointing_steps=0, checkpoints_total_limit=1)
+    protector = PROTECTORS[method].using(wanted.protection)
+    protector.check(wanted.execution)
     subject = looked_at(wanted)
     checkpoints, folder = _checkpoints(wanted, subject), wanted.output_dir
     backbone = load(wanted.model, wanted.device)
+    backbone.run_as(wanted.execution)
     checkpoints = checkpoints.of(backbone)
     protected = _protected(wanted, backbone, subject, checkpoints)
     card = protected_card(
@@ -122,6 +127,7 @@ def _checkpoints(wanted: Protect[Settings], subject: Subject) -> Checkpoints:
         "class_prompt": subject.class_prompt,
         "sampling": plain(wanted.sampling),
         "protection": plain(wanted.protection),
+        "mixed_precision": wanted.execution.mixed_precision,
     }
     run = Run(settings, photos=joint_fingerprint(*subject.hashes("protect")))
     resumed = _beginning(wanted.resume_from_checkpoint, wanted.output_dir)
