@@ -76,9 +76,9 @@ def test_weights_that_move_in_the_backward_pass_move_as_far() -> None:
     for inside in (False, True):
         torch.manual_seed(0)
         network = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
-        optimizer, held = adamw(network.parameters(), 0.1), []
+        optimizer, held = adamw(network.parameters(), 0.1), [0]
         for weight in network.parameters():
-            weight.register_hook(lambda gradient, of=network: held.append(holding(of)))
+            weight.register_hook(lambda gradient, of=network, held=held: held.append(holding(of)))
         for step in range(3):
             loss = network(torch.full((2, 4), step + 1.0)).square().mean()
             if inside:

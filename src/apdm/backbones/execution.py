@@ -1,4 +1,4 @@
-"""How a network is run where something learns in it: what costs memory and time, and is no part of a method."""
+"""How a network is run where something learns in it: memory and time, and no part of a method."""
 
 from __future__ import annotations
 

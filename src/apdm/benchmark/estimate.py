@@ -96,7 +96,7 @@ class Ledger(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:  # what .item() calls: any number will do
-            return 1.0
+            return 1
         output = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(output):
             if isinstance(tensor, torch.Tensor):
@@ -182,7 +182,7 @@ def estimate(
 
 
 def at_rest(state: State) -> Iterator[torch.Tensor]:
-    """What an offloading protection keeps on the host of its loop's `state`, the weights with their gradients."""
+    """What an offloading protection keeps on the host of its loop's `state`; the weights' gradients too."""
     for tensor in (tensor for part in AT_REST for tensor in state.get(part, {}).values()):
         yield tensor
         if tensor.grad is not None:

@@ -44,9 +44,9 @@ class LookAhead:
     R-th look-ahead; in between it goes on where it was, moved by what th has moved. It so reaches
     R x `steps` steps, as deep as a real attack, at the price of `steps`.
 
-    With `beside` the protected weights rest elsewhere (`Execution.offload`): the walk is in a copy of `beside`,
-    on its device, gradients are summed there and handed over at the end, and the attack moves its weights
-    during its backward pass. The numbers are the same.
+    With `beside` the protected weights rest elsewhere (`Execution.offload`): the walk is in a copy of
+    `beside`, on its device, gradients are summed there and handed over at the end, and the attack moves its
+    weights during its backward pass. The numbers are the same.
     """
 
     def __init__(
