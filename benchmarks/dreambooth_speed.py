@@ -4,10 +4,10 @@
     python benchmarks/dreambooth_speed.py --model MODEL --device cuda
 
 The script's loop is written anew from a description: pictures and prompts go through the autoencoder and the
-text encoder at every step, subject and class in one batch; plain AdamW, gradients clipped. Reading and resizing
-the files, which the script does at every step too, is left out. Same draws as ours, so losses are compared step
-by step; then both are timed in turns, and the tensors that each holds at most are added up. A line of
-dreambooth.jsonl in --output_dir.
+text encoder at every step, subject and class in one batch; plain AdamW, gradients clipped. Reading and
+resizing the files, which the script does at every step too, is left out. Same draws as ours, so losses are
+compared step by step; then both are timed in turns, and the tensors that each holds at most are added up. A
+line of dreambooth.jsonl in --output_dir.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/growth.py                            # the Toybox; docs/results/growth.json and .svg
 
-Along `resolution` and `batch` the seconds are those of an inner step (an update of five, divided by five), along
-`inner_steps` those of an update; bytes are the most that tensors hold, the given model's weights included. A
-protection here is against one subject, so there is no curve over subjects: each costs a run of its own.
+Along `resolution` and `batch` the seconds are those of an inner step (an update of five, divided by five),
+along `inner_steps` those of an update; bytes are the most that tensors hold, the given model's weights
+included. A protection here is against one subject, so there is no curve over subjects: each takes a run.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -35,7 +36,7 @@ def seconds_an_update(backbone: Backbone, of: ProtectionMaterial, config: APDM) 
     """The median, copies and optimizers made before left out."""
     times: list[float] = []
     protect(backbone, of, config, 0, lambda *told: times.append(time.perf_counter()))
-    return median(later - earlier for earlier, later in zip(times[1:], times[2:], strict=False))
+    return median(later - earlier for earlier, later in pairwise(times[1:]))
 
 
 def point(backbone: Backbone, name: str, value: int) -> Point:

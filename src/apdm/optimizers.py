@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 import torch
@@ -53,7 +53,7 @@ def moments(optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
 
 
 @contextmanager
-def moving_in_backward(optimizer: torch.optim.AdamW) -> Iterator[None]:
+def moving_in_backward(optimizer: torch.optim.AdamW) -> Generator[None]:
     """Inside, a backward pass moves each of `optimizer`'s weights as soon as its gradient is whole, and lets
     that go: the numbers of a backward pass and a step, and never all gradients at a time."""
     (group,) = optimizer.param_groups
