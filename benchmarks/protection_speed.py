@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -36,6 +37,7 @@ from published_loop import protect_as_published
 INSTANCE, CLASS = "a photo of sks dog", "a photo of dog"
 COMPARED = 50  # inner steps whose losses are compared
 Run = Callable[[APDM], list[tuple[float, float]]]
+S = TypeVar("S")
 
 
 def settings(batch: int, outer: int, inner: int) -> APDM:
@@ -52,11 +54,12 @@ def settings(batch: int, outer: int, inner: int) -> APDM:
     )
 
 
-def material(backbone: Backbone) -> ProtectionMaterial:
-    """Random pictures: speed does not depend on what is shown."""
+def material(backbone: Backbone, side: int | None = None) -> ProtectionMaterial:
+    """Random pictures, `side` pixels or the model's own: speed does not depend on what is shown."""
+    side = side or backbone.resolution
 
     def pictures(name: str, count: int) -> Pixels:
-        blank = torch.zeros(count, 3, backbone.resolution, backbone.resolution)
+        blank = torch.zeros(count, 3, side, side)
         return draw_noise(blank, generator(0, name)).clamp(-1, 1)
 
     sets = pictures("subject", 4), pictures("positives", 4), pictures("class", 16)
@@ -84,7 +87,7 @@ def runs(backbone: Backbone, of: ProtectionMaterial) -> dict[str, Run]:
     return {"published": published, "ours": ours}
 
 
-def seconds(run: Run, config: APDM, device: torch.device) -> float:
+def seconds(run: Callable[[S], object], config: S, device: torch.device) -> float:
     synchronise(device)
     started = time.perf_counter()
     run(config)
@@ -97,7 +100,7 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def peak_bytes(run: Run, config: APDM, device: torch.device) -> int:
+def peak_bytes(run: Callable[[S], object], config: S, device: torch.device) -> int:
     """The most that tensors made by `run` hold at one time: on a GPU its allocator's word, on a CPU the
     profiler's, which hears of every allocation and release."""
     if device.type == "cuda":
@@ -113,6 +116,16 @@ def peak_bytes(run: Run, config: APDM, device: torch.device) -> int:
             held += event.nbytes()
             most = max(most, held)
     return most
+
+
+def machine(device: str) -> dict[str, str | int]:
+    """What it was measured on."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "threads": torch.get_num_threads(),
+        "processor": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+    }
 
 
 def main() -> None:
@@ -146,10 +159,7 @@ def main() -> None:
     peak = {name: peak_bytes(run, short, backbone.device) + weights for name, run in loops.items()}
     line = {
         "model": args.model,
-        "device": args.device,
-        "threads": torch.get_num_threads(),
-        "processor": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
+        **machine(args.device),
         "batch": args.batch,
         "outer_steps": args.outer_steps,
         "inner_steps": args.inner_steps,

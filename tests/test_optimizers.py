@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from apdm.errors import Diverged
-from apdm.optimizers import adamw, finite, moments, reset
+from apdm.optimizers import adamw, finite, moments, moving_in_backward, reset
 
 
 def descend(weight: nn.Parameter, optimizer: torch.optim.Optimizer, steps: int) -> list[float]:
@@ -68,3 +68,34 @@ def test_moments_are_the_optimizers_own_before_and_after_a_step(adamw_by_hand) -
     assert held["0.step"].item() == 0  # its weight had no gradient
     assert held["1.exp_avg"].item() != 0
     assert all(moments(optimizer)[name] is tensor for name, tensor in held.items())
+
+
+def test_weights_that_move_in_the_backward_pass_move_as_far() -> None:
+    """And a gradient is gone before the next one is whole."""
+    ends = []
+    for inside in (False, True):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+        optimizer, held = adamw(network.parameters(), 0.1), [0]
+        for weight in network.parameters():
+            weight.register_hook(lambda gradient, of=network, held=held: held.append(holding(of)))
+        for step in range(3):
+            loss = network(torch.full((2, 4), step + 1.0)).square().mean()
+            if inside:
+                with moving_in_backward(optimizer):
+                    loss.backward()
+            else:
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        assert max(held) == (0 if inside else 3)
+        assert holding(network) == 0
+        ends.append([weight.detach() for weight in network.parameters()] + list(moments(optimizer).values()))
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+    network(torch.ones(2, 4)).sum().backward()
+    assert holding(network) == 4  # outside, a backward pass is one as ever
+
+
+def holding(network: nn.Module) -> int:
+    """Weights that have a gradient."""
+    return sum(weight.grad is not None for weight in network.parameters())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 
 import torch
+import torch.optim.adamw as functional
 from torch import Tensor
 
 from apdm.errors import Diverged
@@ -48,6 +50,33 @@ def moments(optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
             optimizer.state[weight] = {"step": count, **means}
         held |= {f"{place}.{name}": value for name, value in optimizer.state[weight].items()}
     return held
+
+
+@contextmanager
+def moving_in_backward(optimizer: torch.optim.AdamW) -> Generator[None]:
+    """Inside, a backward pass moves each of `optimizer`'s weights as soon as its gradient is whole, and lets
+    that go: the numbers of a backward pass and a step, and never all gradients at a time."""
+    (group,) = optimizer.param_groups
+    moments(optimizer)
+    fixed = {name: group[name] for name in ("lr", "weight_decay", "eps", "amsgrad", "maximize", "fused")}
+    beta1, beta2 = group["betas"]
+
+    def move(weight: Tensor) -> None:
+        state = optimizer.state[weight]
+        means, squares, count = state["exp_avg"], state["exp_avg_sq"], state["step"]
+        assert weight.grad is not None
+        with torch.no_grad():
+            functional.adamw(
+                [weight], [weight.grad], [means], [squares], [], [count], beta1=beta1, beta2=beta2, **fixed
+            )
+        weight.grad = None
+
+    hooks = [weight.register_post_accumulate_grad_hook(move) for weight in group["params"]]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def finite(loss: Scalar, loop: str, step: int, fix: str = "lower its learning rate") -> float:

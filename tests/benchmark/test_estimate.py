@@ -12,6 +12,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from apdm.backbones.base import Sampling
+from apdm.backbones.execution import Execution
 from apdm.backbones.load import load
 from apdm.backbones.tiny import FAMILIES
 from apdm.benchmark.estimate import CLASS, INSTANCE, Ledger, Passes, Weightless, draw, estimate, rehearsal
@@ -55,9 +56,10 @@ def profiled(work: Callable[[], object]) -> int:
     return most
 
 
-def measured(folder: str, protector: Protector, photos: int) -> int:
+def measured(folder: str, protector: Protector, photos: int, execution: Execution = Execution()) -> int:
     """Bytes at most while protecting for two updates, what is loaded and encoded included."""
     backbone = load(folder)
+    backbone.run_as(execution)
     assert hasattr(backbone, "pipeline")
     count, side = max(1, protector.settings.num_class_images), backbone.resolution
     sets = [torch.zeros(number, 3, side, side) for number in (photos, photos, count)]
@@ -87,6 +89,21 @@ def test_the_peak_is_that_of_the_run(place: Callable[[str], str], family: str, s
     said = estimate(place(family), protector, photos=2, sampling=ONE)
     assert said.protecting == pytest.approx(measured(place(family), protector, 2), rel=0.03)
     assert said.peak == said.protecting
+
+
+@pytest.mark.parametrize(
+    "execution",
+    [Execution("bf16"), Execution(gradient_checkpointing=True), Execution(offload=True)],
+    ids=["bf16", "checkpointed", "offloaded"],
+)
+def test_so_it_is_however_the_network_is_run(place: Callable[[str], str], execution: Execution) -> None:
+    """Of an offloading run, which here has one memory only, what rests is taken off: the protected weights,
+    their gradients and two moments. Its copy of the weights is there before they are."""
+    protector = using(APDM(inner_steps=2, num_class_images=3))
+    said = estimate(place("sd1"), protector, photos=2, sampling=ONE, execution=execution)
+    whole = measured(place("sd1"), protector, 2, execution)
+    resting = 4 * said.network if execution.offload else 0
+    assert said.protecting == pytest.approx(whole - resting, rel=0.03)
 
 
 def test_drawing_and_encoding_are_rehearsed_too(place: Callable[[str], str]) -> None:
@@ -175,5 +192,12 @@ def test_a_ledger_counts_memory_once_and_only_while_it_is_there() -> None:
         assert ledger.peak(lambda: torch.zeros(10)) == 40
         assert ledger.most == 40
         assert torch.zeros(()).item() == 1.0
+        kept, rest = torch.zeros(10), torch.zeros(100)
+        ledger.set_aside([rest])
+        assert ledger.held == ledger.most == 40
+        rest.add_(1)
+        assert ledger.held == 40  # seen again, it still does not count
+        del kept, rest
+        assert ledger.held == 0
     with Weightless(), Ledger() as again:
         assert again.peak(lambda: None) == 0

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from apdm.backbones.execution import Execution
 from apdm.cli.main import VERBS, main
 
 if TYPE_CHECKING:
@@ -237,6 +238,10 @@ def test_an_estimate_needs_no_photos(model: Path, capsys: pytest.CaptureFixture[
     assert "14,000 forward and 10,000 backward to protect" in said
     run("estimate", model, *quick, "--method", "imma", "--max_train_steps", "7")
     assert " 14 forward and 14 backward" in capsys.readouterr().out
+    lean = ("--gradient_checkpointing", "--offload", "--mixed_precision", "bf16")
+    run("estimate", model, *quick, "--inner_steps", "2", *lean)
+    assert "14,000 forward and" not in capsys.readouterr().out
+    assert "offloaded" in refused(capsys, "estimate", model, "--method", "ascent", "--offload")
     assert "photos is 0: give 1" in refused(capsys, "estimate", model, "--photos", "0")
     assert "resolution is 9: give a multiple" in refused(capsys, "estimate", model, "--resolution", "9")
 
@@ -285,6 +290,30 @@ def test_another_resolution_than_the_models_own(model: Path, photos: Path, tmp_p
     assert all((tmp_path / made / "model_index.json").is_file() for made in ("protected", "attacked"))
 
 
+def test_the_model_is_run_as_the_flags_say(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apdm.backbones.pipeline import PipelineBackbone  # loads diffusers
+
+    heard: list[Execution] = []
+    run_as = PipelineBackbone.run_as
+
+    def noting(self: PipelineBackbone, execution: Execution) -> None:
+        heard.append(execution)
+        run_as(self, execution)
+
+    monkeypatch.setattr(PipelineBackbone, "run_as", noting)
+    given = (model, "--subject", photos, "--class_noun", "dog", "--mixed_precision", "bf16")
+    quick = ("--num_class_images", "2", "--num_inference_steps", "1", "--gradient_checkpointing")
+    short = ("--outer_steps", "1", "--inner_steps", "1", "--offload")
+    run("protect", *given, *quick, *short, "--output_dir", tmp_path / "protected")
+    run("personalize", *given, *quick, "--max_train_steps", "1", "--output_dir", tmp_path / "attacked")
+    assert heard == [Execution("bf16", True, True), Execution("bf16", True)]
+    settings = json.loads((tmp_path / "protected" / "apdm.json").read_text())
+    assert settings["execution"]["mixed_precision"] == "bf16"
+    assert load_file(tmp_path / "protected" / "unet" / WEIGHTS)["conv_in.weight"].dtype == torch.float32
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -294,6 +323,15 @@ def test_another_resolution_than_the_models_own(model: Path, photos: Path, tmp_p
             ("personalize", "MODEL", "SUBJECT", "--class_model", "toybox", "--no-with_prior_preservation"),
             "--class_model has nothing to draw",
         ),
+        (
+            ("protect", "MODEL", "SUBJECT", "--mixed_precision", "fp16"),
+            "a look-ahead's are not: give --mixed_precision bf16",
+        ),
+        (
+            ("protect", "MODEL", "SUBJECT", "--method", "imma", "--offload"),
+            "IMMA (ECCV 2024) keeps nothing that could be offloaded: leave out --offload",
+        ),
+        (("personalize", "MODEL", "SUBJECT", "--offload"), "an attack keeps nothing that could be offloaded"),
         (("personalize", "MODEL", "SUBJECT", "--method", "dreamboth"), "did you mean 'dreambooth'?"),
         (
             ("personalize", "MODEL", "SUBJECT", "--method", "textual-inversion", "--identifier", "sks"),

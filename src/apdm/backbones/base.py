@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from apdm.backbones.attention import Group, attention_weights
+from apdm.backbones.execution import Execution
 from apdm.errors import InputError, at_least
 from apdm.schedules import NoiseSchedule
 from apdm.types import Latents, Pixels, Scalar, Timesteps
@@ -129,6 +130,7 @@ class Backbone(ABC):
     text: Mapping[str, Any]
     schedule: NoiseSchedule
     resolution: int  # pixels a side
+    execution: Execution = Execution()
 
     @abstractmethod
     def encode_images(self, pixels: Pixels) -> Moments:
@@ -144,13 +146,17 @@ class Backbone(ABC):
 
     @abstractmethod
     def predict(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
-        """The network's output, to be compared with `schedule.target`."""
+        """The network's output in the latents' own precision, to be compared with `schedule.target`."""
 
     @abstractmethod
     def generate(
         self, prompts: Sequence[str], seeds: Sequence[int], sampling: Sampling, watch: Watch = silent
     ) -> Pixels:
         """One picture for each prompt and seed; a picture depends on its own seed only."""
+
+    def run_as(self, execution: Execution) -> None:
+        """From now on `predict` runs as `execution` says, in this backbone and in every copy made later."""
+        self.execution = execution
 
     def features(self) -> AbstractContextManager[list[Tensor]]:
         """While it is open, every `predict` appends the outputs of the network's last residual blocks,

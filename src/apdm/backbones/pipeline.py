@@ -15,11 +15,12 @@ from diffusers.loaders.textual_inversion import TextualInversionLoaderMixin
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from apdm.backbones.base import Backbone, Moments, Sampling, batches
+from apdm.backbones.base import Backbone, Condition, Moments, Sampling, batches
+from apdm.backbones.execution import Execution
 from apdm.backbones.words import folded
 from apdm.errors import InputError
 from apdm.schedules import NoiseSchedule
-from apdm.types import Latents, Pixels
+from apdm.types import Latents, Pixels, Timesteps
 from apdm.watch import Watch, silent
 
 ENCODE_BATCH = 8  # pictures at a time through the autoencoder; bounds memory
@@ -69,6 +70,22 @@ class PipelineBackbone(Backbone):
     def decode_images(self, latents: Latents) -> Pixels:
         shift, scale = latent_scale(self.pipeline.vae)
         return self.pipeline.vae.decode(latents / scale + shift).sample.clamp(-1, 1)
+
+    @abstractmethod
+    def output(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
+        """What the network gives, called as its family calls it."""
+
+    def predict(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
+        with self.execution.autocast(self.device):
+            return self.output(noisy, t, condition).to(noisy.dtype)
+
+    def run_as(self, execution: Execution) -> None:
+        super().run_as(execution)
+        network: Any = self.network
+        if execution.gradient_checkpointing:
+            network.enable_gradient_checkpointing()
+        elif network.is_gradient_checkpointing:
+            network.disable_gradient_checkpointing()
 
     @contextmanager
     def features(self) -> Iterator[list[Tensor]]:
@@ -125,6 +142,7 @@ class PipelineBackbone(Backbone):
         own = {self.place: self.network, "scheduler": self.pipeline.scheduler}  # sampling moves the latter
         pipeline.register_modules(**copy.deepcopy(own))
         copied = type(self)(pipeline, self.name)
+        copied.execution = self.execution
         for weight in learning:  # what is shared stays as it is
             weight.requires_grad_(True)
         return copied

@@ -45,7 +45,7 @@ class StableDiffusion3(PipelineBackbone):
         text = torch.cat([pad(clip, (0, t5.shape[-1] - clip.shape[-1])), t5], dim=1)
         return Condition({"text": text, "pooled": torch.cat([pooled, more], dim=-1)})
 
-    def predict(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
+    def output(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
         return self.network(
             hidden_states=noisy,
             timestep=t,

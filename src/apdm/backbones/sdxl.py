@@ -24,7 +24,7 @@ class StableDiffusionXL(StableDiffusion):
         second, pooled = penultimate(pipeline.text_encoder_2, self.tokens(prompts, pipeline.tokenizer_2))
         return Condition({"text": torch.cat([first, second], dim=-1), "pooled": pooled})
 
-    def predict(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
+    def output(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
         """Each picture's six time ids say what is true of our squares: of this size, and not cropped."""
         height, width = (side * self.factor for side in noisy.shape[2:])
         told = {

@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from apdm.backbones.base import Backbone, Condition, Sampling, draw_noise
+from apdm.backbones.execution import Execution
 from apdm.backbones.load import blank
 from apdm.errors import InputError
 from apdm.protectors.apdm import APDM, ProtectionMaterial, protection_material
@@ -32,6 +33,7 @@ from apdm.seeding import generator
 from apdm.steps import State
 from apdm.types import Latents, Pixels
 
+AT_REST = ("protected", "optimizer", "attack_start")  # what `Execution.offload` keeps on the host
 INSTANCE, CLASS = "a photo of sks dog", "a photo of dog"  # prompts are padded: all are of one length
 UPDATES = 2  # rehearsed: in the second one all that lasts is there, and IMMA's two kinds of step take turns
 
@@ -90,11 +92,11 @@ class Ledger(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.held = self.most = 0
-        self._known: set[int] = set()
+        self._known: dict[int, int] = {}  # bytes that each memory counts for
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:  # what .item() calls: any number will do
-            return 1.0
+            return 1
         output = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(output):
             if isinstance(tensor, torch.Tensor):
@@ -107,18 +109,25 @@ class Ledger(TorchDispatchMode):
         work()
         return self.most
 
+    def set_aside(self, tensors: Iterable[torch.Tensor]) -> None:
+        """These do not count, nor what was held with them so far: they are in other memory."""
+        for tensor in tensors:
+            key = tensor.untyped_storage()._cdata
+            self.held -= self._known.get(key, 0)
+            self._known[key] = 0
+        self.most = self.held
+
     def _note(self, memory: torch.UntypedStorage) -> None:
         key, size = memory._cdata, memory.nbytes()
         if key in self._known:
             return
-        self._known.add(key)
+        self._known[key] = size
         self.held += size
         self.most = max(self.most, self.held)
-        weakref.finalize(memory, self._forget, key, size)
+        weakref.finalize(memory, self._forget, key)
 
-    def _forget(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.held -= size
+    def _forget(self, key: int) -> None:
+        self.held -= self._known.pop(key, 0)
 
 
 @contextmanager
@@ -131,7 +140,12 @@ def rehearsal() -> Iterator[Ledger]:
 
 
 def estimate(
-    model: str, protector: Protector, photos: int, size: int | None = None, sampling: Sampling = Sampling()
+    model: str,
+    protector: Protector,
+    photos: int,
+    size: int | None = None,
+    sampling: Sampling = Sampling(),
+    execution: Execution = Execution(),
 ) -> Estimate:
     """What `apdm protect` will take for so many photos, `size` pixels a side. Raises `InputError`.
 
@@ -139,6 +153,7 @@ def estimate(
     """
     with rehearsal() as ledger:
         backbone = blank(model)
+        backbone.run_as(execution)
         side, loaded = size or backbone.resolution, ledger.held
         count = max(1, protector.settings.num_class_images)
         found: list[ProtectionMaterial] = []
@@ -165,6 +180,14 @@ def estimate(
         drawn=Passes(twice, 0) * (pictures * sampling.num_inference_steps),
         protected=walk.passes,
     )
+
+
+def at_rest(state: State) -> Iterator[torch.Tensor]:
+    """What an offloading protection keeps on the host of its loop's `state`; the weights' gradients too."""
+    for tensor in (tensor for part in AT_REST for tensor in state.get(part, {}).values()):
+        yield tensor
+        if tensor.grad is not None:
+            yield tensor.grad
 
 
 @torch.no_grad()
@@ -198,6 +221,8 @@ def walked(
     def few(total: int, state: State) -> Iterable[int]:
         nonlocal updates_of_all, taken
         updates_of_all, taken = total, min(updates, total)
+        if backbone.execution.offload:
+            ledger.set_aside(at_rest(state))
         return range(taken)
 
     def note(network: object, given: object, output: Any) -> None:

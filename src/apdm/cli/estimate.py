@@ -9,6 +9,7 @@ from typing import Annotated, Generic, TypeVar
 import tyro
 
 from apdm.backbones.base import Sampling
+from apdm.backbones.execution import Execution
 from apdm.benchmark.estimate import Estimate, estimate
 from apdm.cli.arguments import read
 from apdm.cli.options import MISSING, check_resolution
@@ -39,6 +40,7 @@ class Forecast(Generic[S]):
     resolution: int | None = None
     """Pixels a side, a multiple of 8; the model's own if not given."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = Execution()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -48,7 +50,9 @@ def main(arguments: Sequence[str]) -> None:
     at_least(wanted, photos=1)
     check_resolution(wanted.resolution)
     protector = PROTECTORS[method].using(wanted.protection)
-    found = estimate(wanted.model, protector, wanted.photos, wanted.resolution, wanted.sampling)
+    protector.check(wanted.execution)
+    asked = wanted.photos, wanted.resolution, wanted.sampling, wanted.execution
+    found = estimate(wanted.model, protector, *asked)
     print("\n".join(lines(found)))
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Generic, TypeVar
 import tyro
 
 from apdm.backbones.base import Backbone, Sampling
+from apdm.backbones.execution import Execution
 from apdm.backbones.load import load, locate
 from apdm.benchmark.card import personalised_card
 from apdm.benchmark.store import plain, save_model
@@ -72,6 +73,7 @@ class Personalize(Generic[A]):
     """Tracker that is told the losses too: tensorboard, wandb, trackio, ...; none if not given."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
     validation: Annotated[Validation, tyro.conf.arg(name="")] = Validation()
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = Execution()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -92,6 +94,7 @@ def main(arguments: Sequence[str]) -> None:
     wanted = read(Personalize[PERSONALIZERS[method]], "personalize", arguments, EXAMPLE, defaults)
     _check(wanted)
     backbone, subject, folder = opened(wanted)
+    backbone.run_as(wanted.execution)
     attacked = _attacked(wanted, backbone, subject, folder)
     if not first():
         return
@@ -104,6 +107,8 @@ def _check(wanted: Personalize[Personalizer]) -> None:
     at_least(wanted, num_class_images=1)
     refuse_idle(wanted.attack)
     refuse_missing(wanted.report_to)
+    if wanted.execution.offload:
+        raise InputError("an attack keeps nothing that could be offloaded", fix="leave out --offload")
     if wanted.class_model and not wanted.with_prior_preservation:
         raise InputError("--class_model has nothing to draw", fix="leave out --no-with_prior_preservation")
     if wanted.class_model:

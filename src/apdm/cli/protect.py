@@ -10,6 +10,7 @@ from typing import Annotated, Generic, TypeVar
 import tyro
 
 from apdm.backbones.base import Backbone, Sampling
+from apdm.backbones.execution import Execution
 from apdm.backbones.load import load
 from apdm.benchmark.card import protected_card
 from apdm.benchmark.checkpoints import LATEST, Checkpoints, Run, kept
@@ -87,6 +88,7 @@ class Protect(Generic[S]):
     """Tracker that is told the losses too: tensorboard, wandb, trackio, ...; none if not given."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
     validation: Annotated[Validation, tyro.conf.arg(name="")] = Validation()
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = Execution()
 
 
 def chosen(arguments: Sequence[str]) -> tuple[str, str, Settings, Sampling]:
@@ -104,9 +106,12 @@ def main(arguments: Sequence[str]) -> None:
     at_least(wanted, checkpointing_steps=0, checkpoints_total_limit=1)
     refuse_idle(wanted.protection)
     refuse_missing(wanted.report_to)
+    protector = PROTECTORS[method].using(wanted.protection)
+    protector.check(wanted.execution)
     subject = looked_at(wanted)
     checkpoints, folder = _checkpoints(wanted, subject), wanted.output_dir
     backbone = load(wanted.model, wanted.device)
+    backbone.run_as(wanted.execution)
     checkpoints = checkpoints.of(backbone)
     protected = _protected(wanted, backbone, subject, checkpoints)
     if not first():
@@ -139,6 +144,7 @@ def _checkpoints(wanted: Protect[Settings], subject: Subject) -> Checkpoints:
         "class_prompt": subject.class_prompt,
         "sampling": plain(wanted.sampling),
         "protection": plain(wanted.protection),
+        "mixed_precision": wanted.execution.mixed_precision,
     }
     run = Run(settings, photos=joint_fingerprint(*subject.hashes("protect")))
     resumed = _beginning(wanted.resume_from_checkpoint, wanted.output_dir)

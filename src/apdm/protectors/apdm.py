@@ -15,7 +15,7 @@ from apdm.losses.dpo import Reduction, direct_protective_loss
 from apdm.optimizers import adamw, finite, moments
 from apdm.personalizers.base import Material, Personalizer, pictures
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.protectors.l2p import LookAhead, ProtectionLoss
+from apdm.protectors.l2p import LookAhead, ProtectionLoss, add_gradients, taken
 from apdm.ranks import average
 from apdm.seeding import derive, generator
 from apdm.steps import PROTECTED, State, Steps, all_steps
@@ -220,31 +220,63 @@ def protect(
     between two updates and take it up again. Raises `Diverged` for a loss that is not finite.
     """
     protected = backbone.copy()
+    if backbone.execution.offload:
+        rest(protected)
     optimizer = adamw(protected.network.requires_grad_(True).parameters(), config.learning_rate)
 
     def loss(model: Backbone, draws: torch.Generator) -> Scalar:
         return protection_loss(model, backbone, material, config, draws)
 
-    gather, carried = gatherer(protected, material.attack, loss, config, seed)
+    gather, carried = gatherer(protected, backbone, material.attack, loss, config, seed)
     state = {PROTECTED: protected.weights(), "optimizer": moments(optimizer), **carried}
     watch("protect", 0, config.outer_steps, {})
     for step in steps(config.outer_steps, state):
         figures = gather(step)
         if config.anchor_weight > 0:
-            draws = generator(seed, "anchor", step)
-            anchor = anchor_loss(protected, backbone, material.prior, config, draws)
-            finite(anchor, "the anchor", step + 1)
-            anchor.backward()
+            add_anchor(protected, backbone, material.prior, config, seed, step)
         average(protected.network.parameters())
         optimizer.step()
-        optimizer.zero_grad(set_to_none=False)
+        optimizer.zero_grad(set_to_none=not backbone.execution.offload)
         watch("protect", step + 1, config.outer_steps, figures)
     protected.network.requires_grad_(False).zero_grad()
+    move(protected, backbone.device)
     return protected
 
 
+def rest(protected: Backbone) -> None:
+    """Brings the weights to the host, and makes their gradients there once."""
+    move(protected, torch.device("cpu"))
+    for weight in protected.network.parameters():
+        weight.grad = torch.zeros_like(weight)
+
+
+def move(protected: Backbone, device: torch.device) -> None:
+    """Weights that have no gradient, as `Module.to` would; which fake tensors do not like."""
+    for weight in protected.network.parameters():
+        weight.data = weight.data.to(device)
+
+
+def add_anchor(
+    protected: Backbone, reference: Backbone, prior: EncodedImages, config: APDM, seed: int, step: int
+) -> None:
+    """Adds the anchor's gradients to the protected weights; a copy stands for those that rest elsewhere."""
+    apart = reference.execution.offload
+    model = reference.copy_with(protected.weights()) if apart else protected
+    model.network.requires_grad_(True)
+    anchor = anchor_loss(model, reference, prior, config, generator(seed, "anchor", step))
+    finite(anchor, "the anchor", step + 1)
+    anchor.backward()
+    if apart:
+        add_gradients(protected.weights(), taken(model.weights()))
+
+
 def gatherer(
-    protected: Backbone, attack: Material, loss: ProtectionLoss, config: APDM, seed: int
+    protected: Backbone,
+    reference: Backbone,
+    attack: Material,
+    loss: ProtectionLoss,
+    config: APDM,
+    seed: int,
 ) -> tuple[Callable[[int], dict[str, float]], State]:
     """What adds update number `step`'s gradients to the protected weights' `.grad` and tells its losses: a
     look-ahead, or without one the protection's gradient at these weights themselves. And what it carries on
@@ -258,8 +290,9 @@ def gatherer(
 
     if config.inner_steps == 0:
         return here, {}
+    beside = reference if reference.execution.offload else None
     look_ahead = LookAhead(
-        protected, config.simulated, config.inner_steps, config.leak, config.restart_every, seed
+        protected, config.simulated, config.inner_steps, config.leak, config.restart_every, seed, beside
     )
 
     def ahead(step: int) -> dict[str, float]:

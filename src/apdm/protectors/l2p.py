@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from apdm.backbones.base import Backbone
-from apdm.optimizers import adamw, finite, moments, reset
+from apdm.optimizers import adamw, finite, moments, moving_in_backward, reset
 from apdm.personalizers.base import Material, Personalizer
-from apdm.ranks import average
+from apdm.ranks import average, count
 from apdm.seeding import derive, generator
 from apdm.steps import State
 from apdm.types import Scalar
 
 ProtectionLoss = Callable[[Backbone, torch.Generator], Scalar]
+Gradients = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class LookAhead:
     `restart_every=R` is ours; 1 is as published. The simulated attack starts anew from th only in every
     R-th look-ahead; in between it goes on where it was, moved by what th has moved. It so reaches
     R x `steps` steps, as deep as a real attack, at the price of `steps`.
+
+    With `beside` the protected weights rest elsewhere (`Execution.offload`): the walk is in a copy of
+    `beside`, on its device, gradients are summed there and handed over at the end, and the attack moves its
+    weights during its backward pass. The numbers are the same.
     """
 
     def __init__(
@@ -53,10 +58,11 @@ class LookAhead:
         leak: bool = False,
         restart_every: int = 1,
         seed: int = 0,
+        beside: Backbone | None = None,
     ) -> None:
         self.protected, self.personalizer, self.steps = protected, personalizer, steps
-        self.leak, self.restart_every = leak, restart_every
-        self.model = protected.copy()
+        self.leak, self.restart_every, self.apart = leak, restart_every, beside is not None
+        self.model = (beside or protected).copy()
         self.attachment = personalizer.attach(self.model, derive(seed, "simulated"))
         self.restart = back_to_now(self.attachment.beside)
         self.idle = [weight for weight in self.attachment.effective.values() if not weight.requires_grad]
@@ -80,16 +86,18 @@ class LookAhead:
         self.follow(number)
         place = f"look-ahead {number + 1}"
         personalization, protection = 0.0, 0.0
+        summed = {} if self.apart else taken(self.protected.weights())
         for step in range(self.steps):
             loss = self.personalizer.loss(self.model, material, generator(seed, "attack", step))
             personalization += finite(loss, f"the simulated attack of {place}", step + 1) / self.steps
-            loss.backward()
-            average(self.attachment.trainable)
-            self.optimizer.step()
-            if not self.leak:
-                self._clear()
+            self._descend(loss)
+            if self.leak:
+                for name, own in taken(self.attachment.effective).items():
+                    summed[name] = summed[name] + own if name in summed else own
+            self._clear()
             draws, name = generator(seed, "protection", step), f"the protection in {place}"
-            protection += self._protect(protection_loss, draws, name, step + 1) / self.steps
+            protection += self._protect(protection_loss, draws, summed, name, step + 1) / self.steps
+        self._hand_over(summed)
         return Simulation(personalization, protection)
 
     def follow(self, number: int) -> None:
@@ -105,23 +113,36 @@ class LookAhead:
             before = self.start.weights()
             with torch.no_grad():
                 for name, weight in self.attachment.effective.items():
-                    weight += now[name] - before[name]
+                    weight += (now[name] - before[name]).to(weight.device)
         if self.start is not self.protected:
             self.start.load_weights_from(self.protected)
 
-    def _protect(
-        self, protection_loss: ProtectionLoss, draws: torch.Generator, name: str, step: int
-    ) -> float:
-        """Adds the protection gradient at the looked-ahead weights as they are; returns the loss.
+    def _descend(self, loss: Scalar) -> None:
+        """A step of the simulated attack. Several processes first average their gradients, which stay whole."""
+        if self.apart and not self.leak and count() == 1:
+            with moving_in_backward(self.optimizer):
+                loss.backward()
+        else:
+            loss.backward()
+            average(self.attachment.trainable)
+            self.optimizer.step()
 
-        Weights that the attack leaves alone ask for a gradient here only: it costs the attack nothing.
+    def _protect(
+        self, protection_loss: ProtectionLoss, draws: torch.Generator, summed: Gradients, name: str, step: int
+    ) -> float:
+        """Adds the protection gradient at the looked-ahead weights to `summed`; returns the loss.
+
+        The backward pass itself adds it, for `summed` is what these weights hold as their gradients. Those
+        that the attack leaves alone ask for one here only: it costs the attack nothing.
         """
         for weight in self.idle:
             weight.requires_grad_(True)
         penalty = protection_loss(self.model, draws)
         value = finite(penalty, name, step)
+        for name, weight in self.attachment.effective.items():
+            weight.grad = summed.pop(name, None)
         penalty.backward()
-        self._add_gradients()
+        summed.update(taken(self.attachment.effective))
         self._clear()
         for weight in self.idle:
             weight.requires_grad_(False)
@@ -129,17 +150,34 @@ class LookAhead:
 
     def _clear(self) -> None:
         """No gradient is left, neither in the network nor in what is trained beside it."""
-        self.model.network.zero_grad(set_to_none=False)
-        self.optimizer.zero_grad(set_to_none=False)
+        self.model.network.zero_grad()
+        self.optimizer.zero_grad()
 
-    def _add_gradients(self) -> None:
-        for name, weight in self.protected.weights().items():
-            gradient = self.attachment.effective[name].grad
-            if gradient is None:
-                continue
-            if weight.grad is None:
-                weight.grad = torch.zeros_like(weight)
-            weight.grad += gradient
+    def _hand_over(self, summed: Gradients) -> None:
+        """To the protected weights; all in one place, `summed` began as what they had."""
+        mine = self.protected.weights()
+        if self.apart:
+            add_gradients(mine, summed)
+        else:
+            for name, gradient in summed.items():
+                mine[name].grad = gradient
+
+
+def taken(weights: Mapping[str, Tensor]) -> Gradients:
+    """The gradients that there are, which `weights` hold no more."""
+    found = {name: weight.grad for name, weight in weights.items() if weight.grad is not None}
+    for name in found:
+        weights[name].grad = None
+    return found
+
+
+def add_gradients(weights: Mapping[str, Tensor], more: Gradients) -> None:
+    """Adds `more` to the gradients of `weights`, which may rest on another device."""
+    for name, gradient in more.items():
+        weight = weights[name]
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+        weight.grad += gradient.to(weight.device)
 
 
 def back_to_now(parameters: Iterable[nn.Parameter]) -> Callable[[], None]:

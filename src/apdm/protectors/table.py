@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from apdm.backbones.base import Backbone
-from apdm.errors import unknown
+from apdm.backbones.execution import Execution
+from apdm.errors import InputError, unknown
 from apdm.personalizers.base import Material
 from apdm.protectors import apdm, imma, mima
 from apdm.protectors.apdm import APDM, PUBLISHED, ProtectionMaterial
@@ -55,7 +56,14 @@ class Protector:
         steps: Steps = all_steps,
     ) -> Backbone:
         """A protected copy of `backbone`, which itself stays as it is, bit for bit."""
+        self.check(backbone.execution)
         return self.loop(backbone, material, self.settings, seed, watch, steps)
+
+    def check(self, execution: Execution) -> None:
+        """Raises `InputError` for an `execution` that is no use to it."""
+        looks_ahead = isinstance(self.settings, APDM) and self.settings.inner_steps > 0
+        if execution.offload and not looks_ahead:
+            raise InputError(f"{self.title} keeps nothing that could be offloaded", fix="leave out --offload")
 
     def using(self, settings: Settings) -> Protector:
         """The same with other settings. Raises `TypeError` for those of another method."""
