@@ -118,7 +118,7 @@ class LookAhead:
             self.start.load_weights_from(self.protected)
 
     def _descend(self, loss: Scalar) -> None:
-        """A step of the simulated attack. Several processes first average their gradients, which stay whole."""
+        """A step of the simulated attack. Several processes need all gradients at a time, to average them."""
         if self.apart and not self.leak and count() == 1:
             with moving_in_backward(self.optimizer):
                 loss.backward()
