@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from apdm.benchmark.cell import Cell
+from apdm.benchmark.kept import AnyCell
 from apdm.benchmark.outcome import read_outcome
 from apdm.benchmark.runner import PATIENCE, Runner, Tools
 from apdm.benchmark.works import Work, Works
@@ -43,7 +43,7 @@ class Cluster:
         at_least(self, num_gpus=0, retries=0)
 
 
-def make_on_ray(cells: Sequence[Cell], folder: Path, watch: Watch, cluster: Cluster) -> Wrong:
+def make_on_ray(cells: Sequence[AnyCell], folder: Path, watch: Watch, cluster: Cluster) -> Wrong:
     """Makes every cell that is not in `folder` yet. One that cannot be made does not stop the others: what
     was wrong, by the cells' digests, is given back; an error of ours is raised once all else is made."""
     ray = started(cluster)
@@ -73,7 +73,7 @@ def started(cluster: Cluster) -> Any:
     return ray
 
 
-def attempt(cell: Cell, folder: Path, device: str, where: Path) -> tuple[Wrong, Wrong]:
+def attempt(cell: AnyCell, folder: Path, device: str, where: Path) -> tuple[Wrong, Wrong]:
     """What a worker does, in the driver's folder `where`: makes one cell. Gives back what was wrong with it
     and with its works, by their digests."""
     os.chdir(where)
@@ -91,7 +91,7 @@ def _runner(folder: Path, device: str) -> Runner:
 class Job:
     """A cell to be made, and by their digests its works that were not there when last looked for."""
 
-    cell: Cell
+    cell: AnyCell
     digest: str
     lacking: dict[str, Work]
 
@@ -102,7 +102,9 @@ class Job:
 class Driver:
     """Hands out cells and hears what became of them."""
 
-    def __init__(self, ray: Any, cells: Sequence[Cell], folder: Path, watch: Watch, cluster: Cluster) -> None:
+    def __init__(
+        self, ray: Any, cells: Sequence[AnyCell], folder: Path, watch: Watch, cluster: Cluster
+    ) -> None:
         self.ray, self.cluster, self.watch, self.total = ray, cluster, watch, len(cells)
         self.works = Works(folder, torch.device("cpu"))
         self.task = ray.remote(num_gpus=cluster.num_gpus, max_retries=cluster.retries)(attempt)
@@ -123,7 +125,7 @@ class Driver:
             raise self.bugs[0]
         return self.wrong
 
-    def _job(self, cell: Cell) -> Job | None:
+    def _job(self, cell: AnyCell) -> Job | None:
         """None for a cell that has its record, or a damaged one."""
         digest = cell.digest
         try:

@@ -80,3 +80,6 @@ class Kept:
             asked += [subject_work(self.subject), prior, self.of.protected]
         asked += [self.references, *(self.drawn(name) for name in (ASKED, OBJECTS, CAPTIONS))]
         return tuple({work.digest: work for work in asked}.values())
+
+
+AnyCell = Cell | Kept

@@ -14,7 +14,7 @@ from apdm.benchmark.cell import Cell
 from apdm.benchmark.exam import paper
 from apdm.benchmark.examiners import places
 from apdm.benchmark.grid import ITSELF, KINDS, TWIN, Grid, Row, Size, one_of
-from apdm.benchmark.kept import Kept
+from apdm.benchmark.kept import AnyCell
 from apdm.benchmark.methods import NONE, Chosen, Methods
 from apdm.benchmark.outcome import ListedRow, Listing, record_path
 from apdm.benchmark.preservation import Model, Preservation, before_attack
@@ -45,17 +45,17 @@ class Plan:
     before: Mapping[str, Cell] = field(default_factory=dict)
     """By subject: what the unprotected model draws of it before an attack."""
 
-    def cells(self) -> list[Cell | Kept]:
+    def cells(self) -> list[AnyCell]:
         """Each once, row by row, neighbours being of different subjects: who works beside another then
         seldom needs what that one is making."""
-        found: dict[str, Cell | Kept] = {}
+        found: dict[str, AnyCell] = {}
         for by_class in self.rows.values():
             lines = [runs for subjects in by_class.values() for runs in subjects]
             for seed in range(max(map(len, lines))):
                 found |= {runs[seed].digest: runs[seed] for runs in lines if seed < len(runs)}
         return list((found | {cell.digest: cell for _, cell in self.examined()}).values())
 
-    def examined(self) -> list[tuple[str, Cell | Kept]]:
+    def examined(self) -> list[tuple[str, AnyCell]]:
         """The cells beyond the rows', with what each is for."""
         models = [(label, it) for label, rows in self.models.items() for some in rows.values() for it in some]
         exams = [(f"{label}, exam", it.kept) for label, it in models]
@@ -255,7 +255,7 @@ class Cost:
     """What a cell still costs: seconds of works that no earlier cell makes; None where one is not known."""
 
     label: str
-    cell: Cell | Kept
+    cell: AnyCell
     done: bool
     seconds: float | None
     missing: tuple[str, ...]

@@ -16,7 +16,7 @@ from apdm.benchmark.cell import Cell, subject_work
 from apdm.benchmark.exam import Paper
 from apdm.benchmark.examination import Examination
 from apdm.benchmark.examiners import Examiners, examiners
-from apdm.benchmark.kept import Kept
+from apdm.benchmark.kept import AnyCell, Kept
 from apdm.benchmark.methods import METHODS, Methods
 from apdm.benchmark.outcome import EVALUATION, TO_OWNER, Measured, Outcome, read_outcome, record_path, write
 from apdm.benchmark.provenance import provenance
@@ -61,12 +61,12 @@ class Runner:
         self._judges: dict[str, FeatureExtractor] = {}
         self._examiners: dict[str, Examiners] = {}
 
-    def run(self, cells: Sequence[Cell | Kept]) -> dict[str, InputError]:
+    def run(self, cells: Sequence[AnyCell]) -> dict[str, InputError]:
         """Makes every cell that is not there, those in other processes' hands last. A cell that cannot be
         made does not stop the others: what was wrong, by the cells' digests, is given back."""
         waiting, wrong = list(cells), dict[str, InputError]()
         while waiting:
-            busy: list[Cell | Kept] = []
+            busy: list[AnyCell] = []
             for cell in waiting:
                 there = sum(record_path(self.works.folder, it.digest).exists() for it in cells)
                 self.watch("cells", there, len(cells), {})
@@ -82,7 +82,7 @@ class Runner:
         self.watch("cells", len(cells) - len(wrong), len(cells), {})
         return wrong
 
-    def finish(self, cell: Cell | Kept) -> Outcome:
+    def finish(self, cell: AnyCell) -> Outcome:
         """The cell's record, made if it is not there. Raises `Busy` while another process makes a part."""
         if found := read_outcome(self.works.folder, cell.digest):
             return found
@@ -115,7 +115,7 @@ class Runner:
 
     def _outcome(
         self,
-        cell: Cell | Kept,
+        cell: AnyCell,
         started: float,
         measured: Mapping[str, Measured],
         pictures: str,

@@ -10,10 +10,9 @@ from pathlib import Path
 import torch
 import tyro
 
-from apdm.benchmark.cell import Cell
 from apdm.benchmark.cluster import Cluster, check_installed, make_on_ray
 from apdm.benchmark.grid import Size, is_grid, one_of, read_grid, read_size
-from apdm.benchmark.kept import Kept
+from apdm.benchmark.kept import AnyCell
 from apdm.benchmark.methods import METHODS
 from apdm.benchmark.outcome import LISTINGS, Listing, read_listings, write
 from apdm.benchmark.plan import Plan, costs, planned
@@ -34,7 +33,7 @@ EXAMPLE = "apdm bench scenarios/table1.toml --size toy --dry_run"
 
 
 # Makes cells in a folder; gives back what was wrong with those that it could not make, by their digests.
-Engine = Callable[[Sequence[Cell], Path, Watch], dict[str, InputError]]
+Engine = Callable[[Sequence[AnyCell], Path, Watch], dict[str, InputError]]
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Bench:
 class Share:
     """What one process works on: all cells, of which it takes those that nobody else does."""
 
-    cells: tuple[Cell | Kept, ...]
+    cells: tuple[AnyCell, ...]
     folder: Path
     device: str
 
@@ -154,7 +153,7 @@ def on_this_machine(wanted: Bench) -> Engine:
     """A process on each of the devices."""
     on = devices(wanted.device, wanted.workers)
 
-    def engine(cells: Sequence[Cell], folder: Path, watch: Watch) -> dict[str, InputError]:
+    def engine(cells: Sequence[AnyCell], folder: Path, watch: Watch) -> dict[str, InputError]:
         shares = [Share(tuple(cells), folder, device) for device in on]
         found = side_by_side(work_share, shares, watch, to_the_end=True)
         return {digest: error for share in found for digest, error in share.items()}
