@@ -122,18 +122,18 @@ def test_what_could_not_be_made_is_not_tried_by_the_next_cell(
     tmp_path: Path, plan_of: PlanOf, ray: MadeUpRay, calls: list[str]
 ) -> None:
     plan = plan_of(('cloak = "darker"', 'cloak = "darker"\nsettings.cloak = { by = 2.0 }'))
-    cells = plan.cells()
-    wrong = make_on_ray(cells, tmp_path / "run", silent, Cluster("cpu"))
     dark = {cell.digest for runs in plan.rows["cloak, 0 clean"]["dog"] for cell in runs}
+    cells = [cell for cell in plan.cells() if cell.digest in dark]
+    wrong = make_on_ray(cells, tmp_path / "run", silent, Cluster("cpu"))
     assert wrong.keys() == dark
     assert {str(error) for error in wrong.values()} == {"that is too dark: give less"}
-    assert calls.count("cloak") == 2 + 2  # one that failed and one that did not, a subject
+    assert calls.count("cloak") == 2  # a subject, of two seeds
 
 
 def test_a_lost_worker_costs_its_cell_alone_and_is_named(
     tmp_path: Path, plan_of: PlanOf, ray: MadeUpRay
 ) -> None:
-    cells, work = plan_of().cells(), ray.work
+    cells, work = plan_of().cells()[:4], ray.work
 
     def dies(cell: Cell) -> Any:
         if cell.digest == cells[2].digest:
@@ -145,13 +145,13 @@ def test_a_lost_worker_costs_its_cell_alone_and_is_named(
     assert {digest: str(error) for digest, error in wrong.items()} == {
         cells[2].digest: "the worker of a cell was lost 2 times (WorkerCrashedError): is there memory enough?"
     }
-    assert len(list((tmp_path / "run" / "records").iterdir())) == 15
+    assert len(list((tmp_path / "run" / "records").iterdir())) == 3
 
 
 def test_an_error_of_ours_is_raised_once_the_others_are_done(
     tmp_path: Path, plan_of: PlanOf, ray: MadeUpRay
 ) -> None:
-    cells, work = plan_of().cells(), ray.work
+    cells, work = plan_of().cells()[:4], ray.work
 
     def breaks(cell: Cell) -> Any:
         if cell.digest == cells[0].digest:
@@ -161,7 +161,7 @@ def test_an_error_of_ours_is_raised_once_the_others_are_done(
     ray.work = breaks
     with pytest.raises(RayTaskError, match="by zero"):
         make_on_ray(cells, tmp_path / "run", silent, Cluster("cpu"))
-    assert len(list((tmp_path / "run" / "records").iterdir())) == 15
+    assert len(list((tmp_path / "run" / "records").iterdir())) == 3
     assert ray.over
 
 
