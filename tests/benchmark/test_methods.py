@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from apdm.backbones.execution import Execution
 from apdm.benchmark.methods import METHODS
 from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
@@ -30,7 +32,8 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
 
 def test_a_protector_runs_with_the_settings_that_it_is_given() -> None:
     asked: list[object] = []
+    model = SimpleNamespace(execution=Execution())
     method = replace(METHODS.protectors["apdm"], loop=lambda *arguments: asked.extend(arguments))
-    method.using(presets.PROTECTION)("model", "material", 7, "watch")
-    assert asked == ["model", "material", presets.PROTECTION, 7, "watch", all_steps]
+    method.using(presets.PROTECTION)(model, "material", 7, "watch")
+    assert asked == [model, "material", presets.PROTECTION, 7, "watch", all_steps]
     assert method.settings == PUBLISHED
