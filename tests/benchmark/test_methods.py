@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,8 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
 
 
 def test_a_protector_runs_with_the_settings_that_it_is_given() -> None:
-    asked: list[object] = []
-    model = SimpleNamespace(execution=Execution())
+    asked: list[Any] = []
+    model: Any = SimpleNamespace(execution=Execution())
     method = replace(METHODS.protectors["apdm"], loop=lambda *arguments: asked.extend(arguments))
     method.using(presets.PROTECTION)(model, "material", 7, "watch")
     assert asked == [model, "material", presets.PROTECTION, 7, "watch", all_steps]
