@@ -237,6 +237,35 @@ def test_pictures_are_files_or_folders_of_that_name(tmp_path: Path) -> None:
     assert pixels_of(found["b"])[1, :, 0, 0].tolist() == pytest.approx(BLUE, abs=0.01)
 
 
+def one(place: Path) -> None:
+    """A picture as this file."""
+    save_png(torch.zeros(1, 3, 64, 64), place.parent / "made", "picture")
+    (place.parent / "made" / "picture_00000.png").rename(place)
+    (place.parent / "made").rmdir()
+
+
+def test_what_is_no_picture_claims_no_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one(tmp_path / "a.png")
+    draw(tmp_path / "b", RED)
+    for name in ("a.txt", "a.xml", "b.json"):
+        (tmp_path / name).write_text("{}")
+    found = pictures_by_name(tmp_path, ["a", "b"])
+    assert found == {"a": [tmp_path / "a.png"], "b": [tmp_path / "b" / "picture_00000.png"]}
+    (said,) = capsys.readouterr().out.splitlines()
+    assert said.startswith(f"{tmp_path / 'a.xml'}: set aside, ")
+
+
+def test_two_claims_on_one_name_are_refused(tmp_path: Path) -> None:
+    one(tmp_path / "a.png")
+    draw(tmp_path / "a", RED)
+    with pytest.raises(InputError, match=r"pictures of 'a' as a\.png and as a: keep one of them"):
+        pictures_by_name(tmp_path, ["a"])
+    one(tmp_path / "b.png")
+    one(tmp_path / "b.jpg")
+    with pytest.raises(InputError, match=r"pictures of 'b' as b\.jpg and as b\.png: keep one of them"):
+        pictures_by_name(tmp_path, ["b"])
+
+
 def test_pictures_of_two_sizes_and_files_that_are_none_are_refused(tmp_path: Path) -> None:
     draw(tmp_path / "a", RED)
     draw(tmp_path / "a" / "samples", RED, BLUE)

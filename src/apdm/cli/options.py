@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -94,16 +94,21 @@ def pictures_in(folder: Path) -> list[Verdict]:
     """Those of every picture directly in `folder`, sorted by name. Raises `InputError` if there is none."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder", fix="give a folder of pictures")
-    verdicts = [inspect(p) for p in sorted(folder.iterdir()) if p.is_file()]
-    for verdict in verdicts:
-        if not verdict.usable and not verdict.sidecar:
-            print(f"{verdict.path}: set aside, {verdict.note}")
-    usable = [verdict for verdict in verdicts if verdict.usable]
-    if not usable:
+    found = usable(path for path in sorted(folder.iterdir()) if path.is_file())
+    if not found:
         raise InputError(
             f"{folder} holds no picture", fix="give a folder that holds some, such as 'apdm generate' writes"
         )
-    return usable
+    return found
+
+
+def usable(files: Iterable[Path]) -> list[Verdict]:
+    """Those of the pictures among `files`; prints a line for each that is set aside."""
+    verdicts = [inspect(path) for path in files]
+    for verdict in verdicts:
+        if not verdict.usable and not verdict.sidecar:
+            print(f"{verdict.path}: set aside, {verdict.note}")
+    return [verdict for verdict in verdicts if verdict.usable]
 
 
 def _hold(folder: Path) -> None:
