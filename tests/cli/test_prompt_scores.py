@@ -189,6 +189,28 @@ def test_geneval_looks_at_the_pictures_of_a_lines_number(
     assert json.loads((tmp_path / "geneval.json").read_text())[f"GenEval of {folder}"]["value"] == 0
 
 
+def test_geneval_refuses_pictures_of_other_prompts(
+    metadata: Path, judges: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their numbers alone do not tell a shuffled file, or one of which the beginning is cut."""
+    folder = tmp_path / "drawn"
+    for number in range(3):
+        draw(folder / f"{number:05d}", RED)
+    made = ("geneval", folder, "--metadata", metadata, "--detector", "some/one", "--clip", "some/one")
+    dog, red = (line["prompt"] for line in METADATA)
+    (folder / "apdm.json").write_text(json.dumps({"prompt": [dog, red, "more"], "num_images": 1}))
+    run(*made)
+    capsys.readouterr()
+    Made.made.clear()
+    for prompts in ([red, dog], [red], ["a cat", red]):
+        (folder / "apdm.json").write_text(json.dumps({"prompt": prompts, "num_images": 1}))
+        said = refused(capsys, *made)
+        assert (
+            f"picture 00000 in {folder} was drawn from '{prompts[0]}', and the metadata has '{dog}'" in said
+        )
+    assert not Made.made
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -13,6 +13,7 @@ import tyro
 from apdm.backbones.load import check_device
 from apdm.benchmark.measure import scored
 from apdm.cli.arguments import read
+from apdm.cli.class_scores import drawn as told_of
 from apdm.cli.figures import check_file, check_network, show, write
 from apdm.cli.options import pictures_in, usable
 from apdm.cli.progress import progress
@@ -131,6 +132,8 @@ def geneval_scores(wanted: GenEvalFlags) -> dict[Path, list[Score]]:
     check_network(wanted.clip, "clip")
     numbered = [f"{number:05d}" for number in range(len(prompts))]
     drawn = {folder: pictures_by_name(folder, numbered) for folder in wanted.pictures}
+    for folder in wanted.pictures:
+        check_prompts(folder, [prompt.text for prompt in prompts])
     eye, clip = detector(wanted.detector, prompts, names), ClipExtractor(wanted.clip)
     for judge in (eye, clip):
         judge.network.to(wanted.device)
@@ -164,6 +167,16 @@ def pictures_by_name(folder: Path, names: Collection[str]) -> dict[str, list[Pat
         if len({(it.width, it.height) for it in verdicts}) > 1:
             raise InputError(f"the pictures of '{name}' in {folder} differ in size", fix="draw them anew")
     return {name: [it.path for it in verdicts] for name, verdicts in found.items()}
+
+
+def check_prompts(folder: Path, prompts: Sequence[str]) -> None:
+    """Raises `InputError` if the pictures in `folder` are known to be drawn from other prompts, or in another
+    order; of a longer list the first may be looked at."""
+    told = told_of(folder).get("prompt", prompts)
+    for number, (was, now) in enumerate(zip(told, prompts, strict=False)):
+        if was != now:
+            what = f"picture {number:05d} in {folder} was drawn from '{was}', and the metadata has '{now}'"
+            raise InputError(what, fix="give the metadata that it was drawn from, in its order")
 
 
 def pixels_of(paths: Iterable[Path]) -> Pixels:
