@@ -73,9 +73,16 @@ _held: dict[Path, int] = {}  # folders that this process has locked
 def new_folder(path: Path, besides: Collection[str] = ()) -> Path:
     """`own_folder`, in which there is nothing, or nothing besides these names. Raises `InputError`."""
     own_folder(path)
-    if first() and any(thing.name not in besides for thing in path.iterdir()):
-        raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
+    if first():
+        check_new(path, besides)
     return path
+
+
+def check_new(path: Path, besides: Collection[str] = ()) -> None:
+    """Raises `InputError` where `new_folder` would for what is there; makes nothing."""
+    _refuse_file(path)
+    if path.is_dir() and any(thing.name not in besides for thing in path.iterdir()):
+        raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
 
 
 def own_folder(path: Path) -> Path:
@@ -83,11 +90,15 @@ def own_folder(path: Path) -> Path:
     another process has it. Of several that share a job the first has it."""
     if not first():
         return path
-    if path.exists() and not path.is_dir():
-        raise InputError(f"output folder '{path}' is a file", fix="give a new one")
+    _refuse_file(path)
     path.mkdir(parents=True, exist_ok=True)
     _hold(path.resolve())
     return path
+
+
+def _refuse_file(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise InputError(f"output folder '{path}' is a file", fix="give a new one")
 
 
 def pictures_in(folder: Path) -> list[Verdict]:
