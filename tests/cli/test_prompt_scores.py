@@ -224,6 +224,7 @@ def test_geneval_refuses_pictures_of_other_prompts(
         (("tifa", "DRAWN", "--questions", "FILE"), "has no picture of 1 of 2 captions, 'draw-2' first"),
         (("tifa", "DRAWN", "--questions", "FILE", "--device", "x"), "device 'x' cannot be used here"),
         (("tifa", "DRAWN", "--questions", "FILE", "--output_file", "."), "--output_file . is a folder"),
+        (("tifa", "DRAWN", "--questions", "FILE", "--output_file", "BELOW"), "json, which is a file: name"),
         (("geneval", "DRAWN", "--metadata", "nowhere.jsonl"), "nowhere.jsonl cannot be read"),
         (("geneval", "DRAWN", "--metadata", "LINES", "--object_names", "x.txt"), "x.txt cannot be read"),
         (("geneval", "DRAWN", "--metadata", "LINES", "--detector", "x"), "--detector 'x' does not exist"),
@@ -243,7 +244,12 @@ def test_what_is_wrong_is_said_in_one_line_before_a_network_is_loaded(
     for loader in ("QuestionAnswerer", "MeanPooledEncoder", "detector", "ClipExtractor"):
         monkeypatch.setattr(prompt_scores, loader, lambda *_: pytest.fail("a network was loaded"))
     draw(tmp_path / "drawn" / "coco_7", RED)
-    words = {"FILE": questions, "LINES": metadata, "DRAWN": tmp_path / "drawn"}
+    words: dict[str, Path] = {
+        "BELOW": questions / "new" / "x.json",
+        "FILE": questions,
+        "LINES": metadata,
+        "DRAWN": tmp_path / "drawn",
+    }
     assert said in refused(capsys, *(words.get(word, word) for word in arguments))
 
 
