@@ -170,7 +170,17 @@ def test_a_report_lays_nothing_side_by_side_that_was_drawn_otherwise(
 
 
 def test_settings_that_cannot_be_read_say_nothing(tmp_path: Path) -> None:
-    for text in ("{", "[]"):
+    one = {"prompt": ["a dog"], "num_images": 1, "seed": 0}
+    (tmp_path / "apdm.json").write_text(json.dumps(one))
+    assert drawn(tmp_path) == one
+    wrong = (
+        {"prompt": None},
+        {"prompt": "a dog"},
+        {"prompt": [1]},
+        {"num_images": "1"},
+        {"num_images": None},
+    )
+    for text in ("{", "[]", *(json.dumps(one | change) for change in wrong)):
         (tmp_path / "apdm.json").write_text(text)
         assert drawn(tmp_path) == {}
 

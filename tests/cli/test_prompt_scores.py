@@ -189,6 +189,28 @@ def test_geneval_looks_at_the_pictures_of_a_lines_number(
     assert json.loads((tmp_path / "geneval.json").read_text())[f"GenEval of {folder}"]["value"] == 0
 
 
+def test_geneval_refuses_pictures_of_other_prompts(
+    metadata: Path, judges: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their numbers alone do not tell a shuffled file, or one of which the beginning is cut."""
+    folder = tmp_path / "drawn"
+    for number in range(3):
+        draw(folder / f"{number:05d}", RED)
+    made = ("geneval", folder, "--metadata", metadata, "--detector", "some/one", "--clip", "some/one")
+    dog, red = (line["prompt"] for line in METADATA)
+    (folder / "apdm.json").write_text(json.dumps({"prompt": [dog, red, "more"], "num_images": 1}))
+    run(*made)
+    capsys.readouterr()
+    Made.made.clear()
+    for prompts in ([red, dog], [red], ["a cat", red]):
+        (folder / "apdm.json").write_text(json.dumps({"prompt": prompts, "num_images": 1}))
+        said = refused(capsys, *made)
+        assert (
+            f"picture 00000 in {folder} was drawn from '{prompts[0]}', and the metadata has '{dog}'" in said
+        )
+    assert not Made.made
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -202,6 +224,7 @@ def test_geneval_looks_at_the_pictures_of_a_lines_number(
         (("tifa", "DRAWN", "--questions", "FILE"), "has no picture of 1 of 2 captions, 'draw-2' first"),
         (("tifa", "DRAWN", "--questions", "FILE", "--device", "x"), "device 'x' cannot be used here"),
         (("tifa", "DRAWN", "--questions", "FILE", "--output_file", "."), "--output_file . is a folder"),
+        (("tifa", "DRAWN", "--questions", "FILE", "--output_file", "BELOW"), "json, which is a file: name"),
         (("geneval", "DRAWN", "--metadata", "nowhere.jsonl"), "nowhere.jsonl cannot be read"),
         (("geneval", "DRAWN", "--metadata", "LINES", "--object_names", "x.txt"), "x.txt cannot be read"),
         (("geneval", "DRAWN", "--metadata", "LINES", "--detector", "x"), "--detector 'x' does not exist"),
@@ -221,7 +244,12 @@ def test_what_is_wrong_is_said_in_one_line_before_a_network_is_loaded(
     for loader in ("QuestionAnswerer", "MeanPooledEncoder", "detector", "ClipExtractor"):
         monkeypatch.setattr(prompt_scores, loader, lambda *_: pytest.fail("a network was loaded"))
     draw(tmp_path / "drawn" / "coco_7", RED)
-    words = {"FILE": questions, "LINES": metadata, "DRAWN": tmp_path / "drawn"}
+    words: dict[str, Path] = {
+        "BELOW": questions / "new" / "x.json",
+        "FILE": questions,
+        "LINES": metadata,
+        "DRAWN": tmp_path / "drawn",
+    }
     assert said in refused(capsys, *(words.get(word, word) for word in arguments))
 
 
@@ -235,6 +263,35 @@ def test_pictures_are_files_or_folders_of_that_name(tmp_path: Path) -> None:
     assert found == {"a": [tmp_path / "a.png"], "b": [b / "picture_00000.png", b / "picture_00001.png"]}
     assert pixels_of(found["b"]).shape == (2, 3, 64, 64)
     assert pixels_of(found["b"])[1, :, 0, 0].tolist() == pytest.approx(BLUE, abs=0.01)
+
+
+def one(place: Path) -> None:
+    """A picture as this file."""
+    save_png(torch.zeros(1, 3, 64, 64), place.parent / "made", "picture")
+    (place.parent / "made" / "picture_00000.png").rename(place)
+    (place.parent / "made").rmdir()
+
+
+def test_what_is_no_picture_claims_no_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one(tmp_path / "a.png")
+    draw(tmp_path / "b", RED)
+    for name in ("a.txt", "a.xml", "b.json"):
+        (tmp_path / name).write_text("{}")
+    found = pictures_by_name(tmp_path, ["a", "b"])
+    assert found == {"a": [tmp_path / "a.png"], "b": [tmp_path / "b" / "picture_00000.png"]}
+    (said,) = capsys.readouterr().out.splitlines()
+    assert said.startswith(f"{tmp_path / 'a.xml'}: set aside, ")
+
+
+def test_two_claims_on_one_name_are_refused(tmp_path: Path) -> None:
+    one(tmp_path / "a.png")
+    draw(tmp_path / "a", RED)
+    with pytest.raises(InputError, match=r"pictures of 'a' as a\.png and as a: keep one of them"):
+        pictures_by_name(tmp_path, ["a"])
+    one(tmp_path / "b.png")
+    one(tmp_path / "b.jpg")
+    with pytest.raises(InputError, match=r"pictures of 'b' as b\.jpg and as b\.png: keep one of them"):
+        pictures_by_name(tmp_path, ["b"])
 
 
 def test_pictures_of_two_sizes_and_files_that_are_none_are_refused(tmp_path: Path) -> None:

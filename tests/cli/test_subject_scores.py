@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from apdm.cli import evaluate
 from apdm.cli.main import main
-from apdm.cli.subject_scores import faces
+from apdm.cli.subject_scores import faces, known_faces
 from apdm.direction import Direction
 from apdm.errors import InputError
 from apdm.metrics.base import NetworkExtractor
@@ -42,7 +43,7 @@ SETS = {
 
 
 def test_each_set_has_both_and_speaks_for_its_own_side() -> None:
-    found = faces(SETS, painted(RED, DARK), Bright(), 0, silent)
+    found = faces(SETS, known_faces(Bright(), painted(RED, DARK)), Bright(), 0, silent)
     fdfr, ism = found["FDFR"], found["ISM"]
     assert {name: it.value for name, it in fdfr.items()} == {
         "attacked_protected": 0.75,
@@ -71,7 +72,7 @@ def test_each_set_has_both_and_speaks_for_its_own_side() -> None:
 
 def test_photos_without_a_face_are_refused() -> None:
     with pytest.raises(InputError, match="no photo to compare with shows a face"):
-        faces(SETS, painted(DARK), Bright(), 0, silent)
+        known_faces(Bright(), painted(DARK))
 
 
 def test_the_command_says_them_and_the_report_keeps_them(
@@ -114,6 +115,68 @@ class Seen(NetworkExtractor):
 
     def __call__(self, pixels: Tensor) -> Tensor:
         return pixels.mean((2, 3)) + 1e-3
+
+
+def missing(what: str) -> Callable[[str], object]:
+    def load(_: str) -> object:
+        raise InputError(f"{what} cannot be loaded", fix="install it")
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("flag", "loader", "said"),
+    [
+        (("--faces", "dlib"), ("face_backend", lambda _: Faceless()), "no photo to compare with"),
+        (("--faces", "dlib"), ("face_backend", missing("dlib")), "dlib cannot be loaded"),
+        (("--clip", "some/clip"), ("_clip", missing("CLIP")), "CLIP cannot be loaded"),
+        ((), ("judge", missing("judge")), "judge cannot be loaded"),
+        (
+            ("--inception", "https://x/w.pth", "--references", "class"),
+            ("InceptionExtractor", missing("weights")),
+            "weights cannot be loaded",
+        ),
+    ],
+)
+def test_a_judge_that_cannot_look_leaves_no_folder(
+    flag: tuple[str, ...],
+    loader: tuple[str, Callable[[str], object]],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("judge", "_clip"):
+        monkeypatch.setattr(evaluate, name, lambda _: Seen())
+    monkeypatch.setattr(evaluate, *loader)
+    shades = [(1.0, 0.0, s / 10) for s in range(6)]
+    for name in ("subject", "generated", "control", "class"):
+        save_png(painted(*shades, side=64), tmp_path / name, "picture")
+    monkeypatch.chdir(tmp_path)
+    flags = ("--subject", "subject", "--generated", "generated", "--control", "control")
+    rest = ("--class_images", "class", "--output_dir", "report", *flag)
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--class_noun", "person", *flags, *rest])
+    assert said in capsys.readouterr().err
+    assert not Path("report").exists()
+
+
+def test_an_output_folder_in_use_is_said_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").write_text("")
+    flags = ("--generated", "nowhere", "--control", "nowhere", "--class_images", "nowhere")
+    for place, said in ((tmp_path, "is not empty"), (tmp_path / "mine", "is a file")):
+        with pytest.raises(SystemExit):
+            main(
+                ["evaluate", "--class_noun", "x", "--subject", "nowhere", *flags, "--output_dir", str(place)]
+            )
+        assert said in capsys.readouterr().err
+
+
+class Faceless(Bright):
+    def __call__(self, pixels: Tensor) -> list[list[Face]]:
+        return [[] for _ in pixels]
 
 
 def test_a_face_backend_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

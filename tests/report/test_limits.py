@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from apdm.benchmark.record import Figure, Result, SubjectResult
+from apdm.direction import Direction
 from apdm.report.limits import not_tested, threat_model
 
 MakeSubject = Callable[..., SubjectResult]
@@ -27,7 +28,19 @@ def result(make_subject: MakeSubject) -> Result:
         ),
         (
             ("lora at rank 4", "Textual Inversion"),
-            "Any attacker not listed above: DreamBooth, Custom Diffusion.",
+            "Any attacker not listed above: DreamBooth with full fine-tuning, Custom Diffusion.",
+        ),
+        (
+            ("DreamBooth-LoRA, 500 steps", "Custom Diffusion"),
+            "Any attacker not listed above: DreamBooth with full fine-tuning, Textual Inversion.",
+        ),
+        (
+            ("DreamBooth with LoRA, rank 4", "DreamBooth, 300 steps"),
+            "Any attacker not listed above: Custom Diffusion, Textual Inversion.",
+        ),
+        (
+            ("DreamBooth and LoRA",),
+            "Any attacker not listed above: Custom Diffusion, Textual Inversion.",
         ),
         (("the attack that made these pictures",), "Any attacker not listed above."),
         (("DreamBooth, LoRA, Custom Diffusion, Textual Inversion",), "Any attacker not listed above."),
@@ -39,13 +52,25 @@ def test_no_attacker_is_called_untested_who_attacked(
     assert not_tested(replace(result, attacks=attacks))[0] == said
 
 
-def test_another_subject_is_named_only_where_one_was_measured(result: Result) -> None:
-    assert "beyond class pictures: " in not_tested(result)[3]
-    assert "other subjects" in not_tested(result)[3]
+SKILLS = "following long prompts, counting, composing"
+
+
+def test_only_what_was_measured_is_named_as_tested(result: Result) -> None:
+    beyond = "What else the model can do"
+    bare = result.subjects[0]
     ratio = Figure(0.9, 0.8, 1.0, 32)
-    shown = replace(result, subjects=(replace(result.subjects[0], other_subject_strength_ratio=ratio),))
-    assert "the one other subject shown here: " in not_tested(shown)[3]
-    assert "other subjects" not in not_tested(shown)[3]
+    shown = replace(bare, other_subject_strength_ratio=ratio)
+    way = {"class_unprotected": ratio, "class_protected": replace(ratio, direction=Direction.LOWER_PRESERVES)}
+    scored = replace(bare, name="max", further={"CMMD": way})
+    both = replace(shown, further=scored.further)
+    for subjects, said in (
+        ((bare,), f"{beyond}: class pictures, {SKILLS}, other subjects."),
+        ((shown,), f"{beyond} beyond the one other subject shown here: class pictures, {SKILLS}."),
+        ((scored,), f"{beyond} beyond class pictures: {SKILLS}, other subjects."),
+        ((scored, bare), f"{beyond}: class pictures, {SKILLS}, other subjects."),
+        ((both,), f"{beyond} beyond class pictures and the one other subject shown here: {SKILLS}."),
+    ):
+        assert not_tested(replace(result, subjects=subjects))[3] == said
 
 
 def test_photographs_are_untested_on_toys_only(result: Result) -> None:

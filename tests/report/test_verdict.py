@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from apdm.benchmark.record import BeforeAfter, Figure, SubjectResult
+from apdm.direction import Direction
 from apdm.report.numbers import MINUS, THIN_SPACE
 from apdm.report.verdict import Finding, attacks_named, cost, looks_alike, much_worse, verdict
 
@@ -82,6 +83,53 @@ def test_a_rate_above_one_is_doubted_where_the_class_was_not_measured(make_subje
     assert said(make_subject(rate=(0.9, 0.8, 1.2)))[0] is Finding.RESISTANCE
 
 
+PAIRS = {
+    "CMMD over clip": (1.0, 90.0, Direction.LOWER_PRESERVES),
+    "FDFR": (0.02, 0.9, Direction.LOWER_PRESERVES),
+    "CLIP score": (0.3, 0.1, Direction.HIGHER_PRESERVES),
+}
+
+
+def further(
+    subject: SubjectResult, measure: str, before: float, after: float, way: Direction
+) -> SubjectResult:
+    """The same with figures of class pictures, whose intervals are narrow."""
+    was, now = (Figure(it, 0.99 * it, 1.01 * it, 64, "eye", way) for it in (before, after))
+    sets = {"class_unprotected": was, "class_protected": now}
+    return dataclasses.replace(subject, further={**(subject.further or {}), measure: sets})
+
+
+@pytest.mark.parametrize("measure", PAIRS)
+@pytest.mark.parametrize("rate", [(0.7, 0.6, 0.8), (1.2, 1.1, 1.3)])
+def test_a_class_that_became_much_worse_by_any_measure_is_told(
+    rate: tuple[float, float, float], measure: str, make_subject: MakeSubject
+) -> None:
+    before, after, way = PAIRS[measure]
+    kept = make_subject(rate=rate, kid=((0.01, 0.009, 0.011), (0.01, 0.009, 0.011)))
+    for subject in (kept, dataclasses.replace(kept, kid=None)):
+        finding, sentence = said(further(subject, measure, before, after, way))
+        assert finding is Finding.MAYBE_DAMAGE
+        assert f"became much worse too ({measure} {before:g} before, {after:g} after)" in sentence
+    assert said(further(kept, measure, before, before, way))[0] is Finding.RESISTANCE
+
+
+def test_only_a_distance_says_that_a_rate_above_one_is_no_damage(make_subject: MakeSubject) -> None:
+    bare = make_subject(rate=(1.3, 1.1, 1.5))
+    scored = further(bare, "CLIP score", 0.3, 0.3, Direction.HIGHER_PRESERVES)
+    way = Direction.LOWER_PRESERVES
+    same = Figure(44, 43, 45, 8, "brisque", way)
+    scored = dataclasses.replace(scored, brisque={"class_unprotected": same, "class_protected": same})
+    finding, sentence = said(scored)
+    assert finding is Finding.MAYBE_DAMAGE
+    assert "all that was measured of the class is BRISQUE, CLIP score, so" in sentence
+    assert cost(scored) == (
+        "Cost: BRISQUE of its class pictures 44 before, 44 after; "
+        "CLIP score of its class pictures 0.3 before, 0.3 after."
+    )
+    for distance in ("FID over inception", "KID over eye", "CMMD over clip"):
+        assert said(further(bare, distance, 1.0, 1.0, way))[0] is Finding.RESISTANCE
+
+
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
@@ -96,6 +144,22 @@ def test_much_worse_asks_for_intervals_apart_and_a_doubling(
     before: tuple[float, float, float], after: tuple[float, float, float], expected: bool
 ) -> None:
     assert much_worse(BeforeAfter(Figure(*before, 64), Figure(*after, 64))) is expected
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ((0.14, 0.12, 0.16), True),
+        ((0.16, 0.14, 0.18), False),  # not halved
+        ((0.14, 0.10, 0.29), False),  # the intervals overlap
+        (UNDEFINED, False),
+    ],
+)
+def test_what_should_be_high_is_much_worse_when_halved(
+    after: tuple[float, float, float], expected: bool
+) -> None:
+    before, now = (Figure(*it, 64, direction=Direction.HIGHER_PRESERVES) for it in ((0.3, 0.28, 0.32), after))
+    assert much_worse(BeforeAfter(before, now)) is expected
 
 
 def test_the_cost_says_what_was_measured_and_when_nothing_was(make_subject: MakeSubject) -> None:

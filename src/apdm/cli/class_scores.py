@@ -103,7 +103,16 @@ def drawn(folder: Path) -> dict[str, Any]:
         told = json.loads(settings.read_text()) if settings.is_file() else {}
     except ValueError:
         return {}
-    return {name: told[name] for name in DRAWN if name in told} if isinstance(told, dict) else {}
+    return {name: told[name] for name in DRAWN if name in told} if _readable(told) else {}
+
+
+def _readable(told: Any) -> bool:
+    """Whether prompts and their number are what they are called, where they are told."""
+    if not isinstance(told, dict):
+        return False
+    prompts, number = told.get("prompt", []), told.get("num_images", 0)
+    texts = isinstance(prompts, list) and all(isinstance(prompt, str) for prompt in prompts)
+    return texts and isinstance(number, int)
 
 
 def _prompts(folder: Path, count: int) -> list[str]:

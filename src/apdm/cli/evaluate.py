@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -32,12 +32,13 @@ from apdm.cli.class_scores import (
     prompt_figures,
 )
 from apdm.cli.figures import FLAGS, Measured, check_file, named, show, write
-from apdm.cli.options import SubjectOptions, new_folder, pictures_in, public_name
+from apdm.cli.options import SubjectOptions, check_new, new_folder, pictures_in, public_name
 from apdm.cli.progress import progress
-from apdm.cli.subject_scores import cells_of, defects, face_backend, faces, likeness
+from apdm.cli.subject_scores import cells_of, defects, face_backend, faces, known_faces, likeness
 from apdm.errors import InputError, at_least
 from apdm.metrics.base import FeatureExtractor, NetworkExtractor
 from apdm.metrics.cmmd import cmmd
+from apdm.metrics.face import Face, FaceBackend
 from apdm.metrics.fid import fid
 from apdm.metrics.inception import InceptionExtractor
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, check_name, judge
@@ -48,6 +49,9 @@ from apdm.report import write_contact_sheet, write_report
 from apdm.subject import Subject, Verdict
 from apdm.types import Pixels
 from apdm.watch import Watch
+
+if TYPE_CHECKING:
+    from apdm.metrics.clip import ClipExtractor
 
 EXAMPLE = (
     "apdm toybox render --class_noun dog --seed 500001 --views 12 --output_dir runs/dog && "
@@ -115,6 +119,18 @@ class Looked:
     size: int
 
 
+@dataclass(frozen=True)
+class Judges:
+    """Who looks at the pictures, loaded; None is who was not asked. `known` are the faces of the photos that
+    those of the pictures are compared with."""
+
+    eye: FeatureExtractor
+    clip: ClipExtractor | None
+    inception: FeatureExtractor | None
+    faces: FaceBackend | None
+    known: Sequence[Face | None]
+
+
 def main(arguments: Sequence[str]) -> None:
     if arguments and arguments[0] in WITHOUT_SUBJECT:
         from apdm.cli import prompt_scores  # loads transformers
@@ -124,13 +140,15 @@ def main(arguments: Sequence[str]) -> None:
     wanted = read(Evaluate, "evaluate", arguments, EXAMPLE)
     _check(wanted)
     looked = _looked_at(wanted)
-    folder = new_folder(wanted.output_dir) if wanted.output_dir else None
-    eye = _on(wanted.device, judge(wanted.judge))
+    judges = _judges(wanted, looked)
+    eye = judges.eye
+    folder = new_folder(wanted.output_dir) if wanted.output_dir else None  # once all is there
     with progress(folder / LOG_FILE if folder else None) as watch:
-        faces_found = _faces(wanted, looked, watch)  # first: photos without a face end it
+        faces_found = _faces(judges, looked, wanted.seed, watch)
         cells = cells_of(looked.pictures, looked.subject, eye, looked.size, watch, "judge")
         similarity, brisque = likeness(cells, eye, wanted.seed), defects(looked.pictures, wanted.seed, watch)
-        others = _by_clip(wanted, looked, watch) | _by_inception(wanted, looked, watch)
+        others = _by_clip(judges.clip, wanted, looked, watch)
+        others |= _by_inception(judges.inception, looked, wanted.seed, watch)
     further = {measure: sets for measure, sets in (faces_found | others).items() if sets}
     rates = _rates(cells, wanted.seed)
     figures = named({"similarity": similarity, "BRISQUE": brisque, **further}) | rates
@@ -169,6 +187,8 @@ def _check(wanted: Evaluate) -> None:
     if wanted.resolution is not None:
         at_least(wanted, resolution=1)
     check_file(wanted.output_file)
+    if wanted.output_dir:
+        check_new(wanted.output_dir)
     check_device(wanted.device)
 
 
@@ -208,37 +228,42 @@ def _folders(wanted: Evaluate) -> dict[str, Path | None]:
     return {name: getattr(wanted, flag) for name, flag in FLAGS.items()}
 
 
-def _on(device: str, eye: FeatureExtractor) -> FeatureExtractor:
-    if isinstance(eye, NetworkExtractor):
-        eye.network.to(device)
-    return eye
+def _judges(wanted: Evaluate, looked: Looked) -> Judges:
+    """Raises `InputError` for one that is not there or cannot be loaded, and for photos without a face."""
+    backend = face_backend(wanted.faces) if wanted.faces else None
+    known = known_faces(backend, looked.subject.pixels("held_out", looked.size)) if backend else ()
+    eye, clip = judge(wanted.judge), _clip(wanted.clip) if wanted.clip else None
+    inception = InceptionExtractor(wanted.inception) if wanted.inception else None
+    for network in (eye, clip, inception):
+        if isinstance(network, NetworkExtractor):
+            network.network.to(wanted.device)
+    return Judges(eye, clip, inception, backend, known)
 
 
-def _faces(wanted: Evaluate, looked: Looked, watch: Watch) -> Measured:
-    if not wanted.faces:
-        return {}
-    photos = looked.subject.pixels("held_out", looked.size)
-    return faces(looked.pictures, photos, face_backend(wanted.faces), wanted.seed, watch)
-
-
-def _by_clip(wanted: Evaluate, looked: Looked, watch: Watch) -> Measured:
-    if not wanted.clip:
-        return {}
+def _clip(source: str) -> ClipExtractor:
     from apdm.metrics.clip import ClipExtractor  # loads transformers
 
-    clip, pictures, seed = ClipExtractor(wanted.clip), looked.pictures, wanted.seed
-    _on(wanted.device, clip)
+    return ClipExtractor(source)
+
+
+def _faces(judges: Judges, looked: Looked, seed: int, watch: Watch) -> Measured:
+    return faces(looked.pictures, judges.known, judges.faces, seed, watch) if judges.faces else {}
+
+
+def _by_clip(clip: ClipExtractor | None, wanted: Evaluate, looked: Looked, watch: Watch) -> Measured:
+    if not clip:
+        return {}
+    pictures, seed = looked.pictures, wanted.seed
     cells = cells_of(pictures, looked.subject, clip, looked.size, watch, "CLIP-I")
     found: Measured = {"CLIP-I": likeness(cells, clip, seed)}
     found["CLIP score"] = prompt_figures(clip, pictures, _folders(wanted), seed)
     return found | distance_figures({"CMMD": cmmd}, clip, pictures, looked.references, seed, watch)
 
 
-def _by_inception(wanted: Evaluate, looked: Looked, watch: Watch) -> Measured:
-    if not wanted.inception:
+def _by_inception(eye: FeatureExtractor | None, looked: Looked, seed: int, watch: Watch) -> Measured:
+    if not eye:
         return {}
-    eye, distances = _on(wanted.device, InceptionExtractor(wanted.inception)), {"FID": fid, "KID": kid}
-    return distance_figures(distances, eye, looked.pictures, looked.references, wanted.seed, watch)
+    return distance_figures({"FID": fid, "KID": kid}, eye, looked.pictures, looked.references, seed, watch)
 
 
 def _rates(cells: Mapping[str, Cell], seed: int) -> dict[str, Figure]:

@@ -34,8 +34,15 @@ def named(measured: Measured) -> dict[str, Figure]:
 
 def check_file(path: Path | None) -> None:
     """Raises `InputError` for a place that cannot be written as a file."""
-    if path and path.is_dir():
+    if path is None:
+        return
+    if path.is_dir():
         raise InputError(f"--output_file {path} is a folder", fix="name a file")
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir():
+        raise InputError(
+            f"--output_file {path} lies in {there}, which is a file", fix="name a file in a folder"
+        )
 
 
 def check_network(source: str, flag: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -73,9 +73,16 @@ _held: dict[Path, int] = {}  # folders that this process has locked
 def new_folder(path: Path, besides: Collection[str] = ()) -> Path:
     """`own_folder`, in which there is nothing, or nothing besides these names. Raises `InputError`."""
     own_folder(path)
-    if first() and any(thing.name not in besides for thing in path.iterdir()):
-        raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
+    if first():
+        check_new(path, besides)
     return path
+
+
+def check_new(path: Path, besides: Collection[str] = ()) -> None:
+    """Raises `InputError` where `new_folder` would for what is there; makes nothing."""
+    _refuse_file(path)
+    if path.is_dir() and any(thing.name not in besides for thing in path.iterdir()):
+        raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
 
 
 def own_folder(path: Path) -> Path:
@@ -83,27 +90,36 @@ def own_folder(path: Path) -> Path:
     another process has it. Of several that share a job the first has it."""
     if not first():
         return path
-    if path.exists() and not path.is_dir():
-        raise InputError(f"output folder '{path}' is a file", fix="give a new one")
+    _refuse_file(path)
     path.mkdir(parents=True, exist_ok=True)
     _hold(path.resolve())
     return path
+
+
+def _refuse_file(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise InputError(f"output folder '{path}' is a file", fix="give a new one")
 
 
 def pictures_in(folder: Path) -> list[Verdict]:
     """Those of every picture directly in `folder`, sorted by name. Raises `InputError` if there is none."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder", fix="give a folder of pictures")
-    verdicts = [inspect(p) for p in sorted(folder.iterdir()) if p.is_file()]
-    for verdict in verdicts:
-        if not verdict.usable and not verdict.sidecar:
-            print(f"{verdict.path}: set aside, {verdict.note}")
-    usable = [verdict for verdict in verdicts if verdict.usable]
-    if not usable:
+    found = usable(path for path in sorted(folder.iterdir()) if path.is_file())
+    if not found:
         raise InputError(
             f"{folder} holds no picture", fix="give a folder that holds some, such as 'apdm generate' writes"
         )
-    return usable
+    return found
+
+
+def usable(files: Iterable[Path]) -> list[Verdict]:
+    """Those of the pictures among `files`; prints a line for each that is set aside."""
+    verdicts = [inspect(path) for path in files]
+    for verdict in verdicts:
+        if not verdict.usable and not verdict.sidecar:
+            print(f"{verdict.path}: set aside, {verdict.note}")
+    return [verdict for verdict in verdicts if verdict.usable]
 
 
 def _hold(folder: Path) -> None:

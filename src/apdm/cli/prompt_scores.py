@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +13,9 @@ import tyro
 from apdm.backbones.load import check_device
 from apdm.benchmark.measure import scored
 from apdm.cli.arguments import read
+from apdm.cli.class_scores import drawn as told_of
 from apdm.cli.figures import check_file, check_network, show, write
-from apdm.cli.options import pictures_in
+from apdm.cli.options import pictures_in, usable
 from apdm.cli.progress import progress
 from apdm.errors import InputError
 from apdm.metrics.base import Score
@@ -27,7 +28,7 @@ from apdm.metrics.tifa import read_questions, tifa
 from apdm.metrics.vqa import BLIP, QuestionAnswerer
 from apdm.pixels import from_image
 from apdm.pixels import read as read_picture
-from apdm.subject import Verdict, inspect
+from apdm.subject import Verdict
 from apdm.types import Pixels
 from apdm.watch import Watch, titled
 
@@ -131,6 +132,8 @@ def geneval_scores(wanted: GenEvalFlags) -> dict[Path, list[Score]]:
     check_network(wanted.clip, "clip")
     numbered = [f"{number:05d}" for number in range(len(prompts))]
     drawn = {folder: pictures_by_name(folder, numbered) for folder in wanted.pictures}
+    for folder in wanted.pictures:
+        check_prompts(folder, [prompt.text for prompt in prompts])
     eye, clip = detector(wanted.detector, prompts, names), ClipExtractor(wanted.clip)
     for judge in (eye, clip):
         judge.network.to(wanted.device)
@@ -149,12 +152,14 @@ def geneval_scores(wanted: GenEvalFlags) -> dict[Path, list[Score]]:
 
 
 def pictures_by_name(folder: Path, names: Collection[str]) -> dict[str, list[Path]]:
-    """The pictures of each name, one or more: `folder`/NAME.png, else those in `folder`/NAME/samples or
-    `folder`/NAME. Raises `InputError` for a name without any, or with some of several sizes."""
+    """The pictures of each name, one or more: `folder`/NAME.png, or those in `folder`/NAME/samples, else in
+    `folder`/NAME. Raises `InputError` for a name without any, with two such places, or with several sizes."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder", fix=LAYOUT)
-    alone = {path.stem: path for path in sorted(folder.iterdir()) if path.is_file() and path.stem in names}
-    found = {name: _verdicts(folder, name, alone) for name in names}
+    alone: dict[str, list[Verdict]] = {name: [] for name in names}
+    for verdict in usable(it for it in sorted(folder.iterdir()) if it.is_file() and it.stem in names):
+        alone[verdict.path.stem].append(verdict)
+    found = {name: _verdicts(folder, name, alone[name]) for name in names}
     if missing := [name for name, verdicts in found.items() if not verdicts]:
         what = f"{folder} has no picture of {len(missing)} of {len(names)} captions, '{missing[0]}' first"
         raise InputError(what, fix=LAYOUT)
@@ -164,14 +169,28 @@ def pictures_by_name(folder: Path, names: Collection[str]) -> dict[str, list[Pat
     return {name: [it.path for it in verdicts] for name, verdicts in found.items()}
 
 
+def check_prompts(folder: Path, prompts: Sequence[str]) -> None:
+    """Raises `InputError` if the pictures in `folder` are known to be drawn from other prompts, or in another
+    order; of a longer list the first may be looked at."""
+    told = told_of(folder).get("prompt", prompts)
+    for number, (was, now) in enumerate(zip(told, prompts, strict=False)):
+        if was != now:
+            what = f"picture {number:05d} in {folder} was drawn from '{was}', and the metadata has '{now}'"
+            raise InputError(what, fix="give the metadata that it was drawn from, in its order")
+
+
 def pixels_of(paths: Iterable[Path]) -> Pixels:
     """The whole pictures, as large as they are."""
     return torch.cat([from_image(read_picture(path).image) for path in paths])
 
 
-def _verdicts(folder: Path, name: str, alone: Mapping[str, Path]) -> list[Verdict]:
-    if name in alone:
-        return [it for it in [inspect(alone[name])] if it.usable]
-    place = folder / name / "samples"
-    place = place if place.is_dir() else place.parent
-    return pictures_in(place) if place.is_dir() else []
+def _verdicts(folder: Path, name: str, alone: Sequence[Verdict]) -> list[Verdict]:
+    place = folder / name
+    claims = [it.path for it in alone] + [place] * place.is_dir()
+    if len(claims) > 1:
+        what = f"{folder} has pictures of '{name}' as {' and as '.join(claim.name for claim in claims)}"
+        raise InputError(what, fix="keep one of them")
+    if not place.is_dir():
+        return [*alone]
+    samples = place / "samples"
+    return pictures_in(samples if samples.is_dir() else place)

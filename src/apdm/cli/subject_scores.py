@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from apdm.benchmark.measure import BRISQUE_DIRECTIONS, brisque_figure, figure, per_run, real, scored
@@ -12,7 +12,7 @@ from apdm.direction import Direction
 from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor
 from apdm.metrics.brisque import all_flat
-from apdm.metrics.face import FaceBackend, fdfr_score, ism_score, largest_faces
+from apdm.metrics.face import Face, FaceBackend, fdfr_score, ism_score, largest_faces
 from apdm.metrics.statistics import Cell
 from apdm.subject import Subject
 from apdm.types import Pixels
@@ -82,22 +82,30 @@ def face_backend(name: str) -> FaceBackend:
     return DlibFaces(cnn=name == "dlib")
 
 
-def faces(
-    pictures: Mapping[str, Pixels], references: Pixels, backend: FaceBackend, seed: int, watch: Watch
-) -> Measured:
-    """FDFR and ISM of each set, ISM against `references`. Raises `InputError` if they show no face."""
-    watch("faces", 0, len(pictures) + 1, {})
-    known = largest_faces(backend, references)
+def known_faces(backend: FaceBackend, photos: Pixels) -> list[Face | None]:
+    """The largest of each photo. Raises `InputError` if none shows any."""
+    known = largest_faces(backend, photos)
     if not any(known):
         raise InputError("no photo to compare with shows a face", fix="give others, or no --faces")
+    return known
+
+
+def faces(
+    pictures: Mapping[str, Pixels],
+    known: Sequence[Face | None],
+    backend: FaceBackend,
+    seed: int,
+    watch: Watch,
+) -> Measured:
+    """FDFR and ISM of each set, ISM against `known`."""
     found: Measured = {"FDFR": {}, "ISM": {}}
-    for done, (name, some) in enumerate(pictures.items(), start=1):
-        watch("faces", done, len(pictures) + 1, {})
+    for done, (name, some) in enumerate(pictures.items()):
+        watch("faces", done, len(pictures), {})
         seen = largest_faces(backend, some)
         direction = Direction.LOWER_PROTECTS if name == "attacked_protected" else Direction.REFERENCE
         missed, alike = fdfr_score(seen, backend, seed=seed), ism_score(seen, known, backend, seed=seed)
         missing = FDFR_DIRECTIONS.get(name, Direction.REFERENCE)
         found["FDFR"][name] = scored(replace(missed, direction=missing))
         found["ISM"][name] = scored(replace(alike, direction=direction))
-    watch("faces", len(pictures) + 1, len(pictures) + 1, {})
+    watch("faces", len(pictures), len(pictures), {})
     return found

@@ -9,10 +9,10 @@ from apdm.benchmark.record import BeforeAfter, Figure, Similarity, SubjectResult
 from apdm.direction import Direction
 from apdm.report.numbers import THIN_SPACE, percent, percent_interval, significant
 
-# Class pictures count as much worse where the KID intervals lie apart and it has doubled (our choice).
-KID_MUCH_WORSE = 2.0
-
-
+# Class pictures count as much worse where the intervals lie apart and what should be low has doubled, or what
+# should be high has halved (our choice).
+MUCH_WORSE = 2.0
+DISTANCES = ("KID", "FID", "CMMD")  # how their names begin; only these can say that the class was kept
 PRESERVES = (Direction.HIGHER_PRESERVES, Direction.LOWER_PRESERVES)
 LOOK_ALIKE = ", one that the judge finds much like the subject"
 
@@ -63,20 +63,25 @@ def verdict(subject: SubjectResult, attacks: str) -> Verdict:
         f"Measured resistance under {attacks}: of the likeness to {name} gained on the unprotected model, "
         f"{rate} is lost on the protected one"
     )
-    if subject.kid and much_worse(subject.kid):
-        return Verdict(
-            Finding.MAYBE_DAMAGE,
-            f"{resistance}; but the model's own pictures for “{subject.class_noun}” became much worse too "
-            f"(KID {significant(subject.kid.unprotected.value)} before, "
-            f"{significant(subject.kid.protected.value)} after), so this may be mere damage.",
-        )
-    if subject.kid is None and subject.protection_rate.value > 1:
-        return Verdict(
-            Finding.MAYBE_DAMAGE,
-            f"{resistance}; but its pictures are then less like {name} than the class's own are, and what "
-            f"became of the class was not measured, so this may be mere damage.",
-        )
+    if doubt := _doubt(subject):
+        return Verdict(Finding.MAYBE_DAMAGE, f"{resistance}; but {doubt}, so this may be mere damage.")
     return Verdict(Finding.RESISTANCE, resistance + ".")
+
+
+def _doubt(subject: SubjectResult) -> str | None:
+    """What speaks for damage rather than protection; None if nothing does."""
+    known = class_figures(subject)
+    worse = [f"{measure} {_moved(pair)}" for measure, pair in known.items() if much_worse(pair)]
+    if worse:
+        return (
+            f"the model's own pictures for “{subject.class_noun}” became much worse too ({'; '.join(worse)})"
+        )
+    if subject.protection_rate.value > 1 and not any(measure.startswith(DISTANCES) for measure in known):
+        less = f"its pictures are then less like {subject.name} than the class's own are, and"
+        if known:
+            return f"{less} all that was measured of the class is {', '.join(known)}"
+        return f"{less} what became of the class was not measured"
+    return None
 
 
 def _interval(figure: Figure) -> str:
@@ -85,13 +90,9 @@ def _interval(figure: Figure) -> str:
 
 def cost(subject: SubjectResult) -> str:
     """What the protection does to the rest of the model, as far as it was measured."""
-    known: list[str] = []
-    if subject.kid:
-        known.append(_before_after("KID", subject.kid.unprotected, subject.kid.protected))
-    for measure, sets in (subject.further or {}).items():
-        before, after = sets.get("class_unprotected"), sets.get("class_protected")
-        if before and after and after.direction in PRESERVES:
-            known.append(_before_after(measure, before, after))
+    known = [
+        f"{measure} of its class pictures {_moved(pair)}" for measure, pair in class_figures(subject).items()
+    ]
     ratio = subject.other_subject_strength_ratio
     if ratio:
         known.append(
@@ -101,9 +102,18 @@ def cost(subject: SubjectResult) -> str:
     return f"Cost: {'; '.join(known)}." if known else "What the protection costs was not measured."
 
 
-def _before_after(measure: str, before: Figure, after: Figure) -> str:
-    was, now = significant(before.value), significant(after.value)
-    return f"{measure} of its class pictures {was} before, {now} after"
+def class_figures(subject: SubjectResult) -> dict[str, BeforeAfter]:
+    """By measure, what says whether the class was preserved."""
+    found = {"KID": subject.kid} if subject.kid else {}
+    for measure, sets in {"BRISQUE": subject.brisque or {}, **(subject.further or {})}.items():
+        before, after = sets.get("class_unprotected"), sets.get("class_protected")
+        if before and after and after.direction in PRESERVES:
+            found[measure] = BeforeAfter(before, after)
+    return found
+
+
+def _moved(pair: BeforeAfter) -> str:
+    return f"{significant(pair.unprotected.value)} before, {significant(pair.protected.value)} after"
 
 
 def looks_alike(similarity: Similarity) -> bool:
@@ -112,10 +122,12 @@ def looks_alike(similarity: Similarity) -> bool:
     return other is not None and other.value > half
 
 
-def much_worse(kid: BeforeAfter) -> bool:
+def much_worse(pair: BeforeAfter) -> bool:
     """Whether class pictures became much worse, beyond what the intervals leave to chance."""
-    before, after = kid.unprotected, kid.protected
-    return after.low > before.high and after.value > KID_MUCH_WORSE * before.value
+    before, after = pair.unprotected, pair.protected
+    if after.direction is Direction.HIGHER_PRESERVES:
+        return after.high < before.low and after.value < before.value / MUCH_WORSE
+    return after.low > before.high and after.value > MUCH_WORSE * before.value
 
 
 def attacks_named(attacks: tuple[str, ...]) -> str:
