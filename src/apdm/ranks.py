@@ -22,17 +22,24 @@ from torch import Tensor
 
 from apdm.errors import InputError
 
+NUMBERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT")  # that a launcher gives to each process
 BUCKET = 2**25  # numbers sent at a time, 128 MB; bounds the memory of joining them [our choice]
 
 
 def first() -> bool:
     """Whether this process writes and speaks for all; the only one does."""
-    return os.environ.get("RANK", "0") == "0" or launched() == 1
+    return launched() == 1 or os.environ["RANK"] == "0"
 
 
 def launched() -> int:
-    """How many processes a launcher has started for this job."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """How many processes a launcher has started for this job: one, unless it says all that they need to join.
+    Clusters set some of it in every container. Raises `InputError`."""
+    if not all(name in os.environ for name in ("MASTER_ADDR", *NUMBERS)):
+        return 1
+    for name in NUMBERS:
+        if not os.environ[name].isdecimal():
+            raise InputError(f"{name} is '{os.environ[name]}'", fix="unset it, or use accelerate launch")
+    return int(os.environ["WORLD_SIZE"])
 
 
 def count() -> int:

@@ -12,7 +12,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from huggingface_hub import utils as hub
 
-from apdm import assets
+from apdm import assets, ranks
 from apdm.backbones import load as load_module
 from apdm.backbones import single_file
 from apdm.backbones.base import Sampling
@@ -66,6 +66,16 @@ def test_loading_leaves_the_bars_of_downloads_as_they_were(saved: Path) -> None:
         switch()
         load(str(saved))
         assert hub.are_progress_bars_disabled() is off
+
+
+def test_each_of_several_processes_takes_its_own_device(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, nothing_heavy: None
+) -> None:
+    monkeypatch.setattr(ranks, "count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "99")
+    for device, said in (("cuda", "'cuda:99' cannot be used here"), ("cuda:0", "2 processes cannot share")):
+        with pytest.raises(InputError, match=said):
+            load(str(saved), device)
 
 
 def test_a_saved_folder_is_loaded_as_it_was(saved: Path) -> None:

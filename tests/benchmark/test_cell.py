@@ -99,7 +99,7 @@ DRAWN = f"class cloak purify {PROTECTED}"
         (subject(attack="B"), f"cloak {FOUND}"),  # what surrogates learn from
         (subject(protect="A"), f"photos cloak purify {PROTECTED}"),
         (fields(protected_for=Told(protect="twin")), PROTECTED),
-        (fields(protected_for=Told(attack="twin", held_out="twin")), ""),
+        (fields(protected_for=Told(held_out="twin")), "record"),  # the pictures are compared with them too
         (fields(count=2, clean=0), f"photos cloak {FOUND}"),
         (fields(clean=1), FOUND),
         (fields(photos="attack"), f"photos cloak {FOUND}"),
@@ -131,6 +131,18 @@ def test_a_cloak_without_surrogates_needs_neither_other_photos_nor_the_class(cel
     assert digests(fields(weights="another")(alone))["cloak"] != digests(alone)["cloak"]
     noun = Told(class_noun="cat")
     assert digests(fields(subject=noun)(alone))["cloak"] != digests(alone)["cloak"]  # its prompt
+
+
+def test_without_a_protector_nobody_owns_the_model(cell: Cell) -> None:
+    alone = replace(cell, protector=None)
+    assert replace(alone, protected_for=Told(held_out="twin")).digest == alone.digest
+
+
+def test_the_sheet_shows_the_photos_where_no_attack_learns_from_them(cell: Cell) -> None:
+    untaught = replace(cell, personalizer=None)
+    before, after = digests(untaught), digests(replace(untaught, photos="attack"))
+    assert before["attack"] == after["attack"]
+    assert before["record"] != after["record"]
 
 
 def test_the_control_has_neither_cloak_nor_purifier_nor_protection(cell: Cell) -> None:

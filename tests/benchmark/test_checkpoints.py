@@ -130,6 +130,21 @@ def test_later_ones_go_when_an_earlier_one_is_taken_up(tmp_path: Path) -> None:
     assert names(tmp_path) == ["checkpoint-1", "checkpoint-2", "checkpoint-3"]
 
 
+def test_of_several_processes_only_the_first_writes_and_removes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, there = Loop(), ["checkpoint-1", "checkpoint-2", "checkpoint-3"]
+    loop.walk(Checkpoints(tmp_path, RUN, every=1, limit=5).steps(3, loop.state))
+    monkeypatch.setattr(checkpoints, "first", lambda: False)
+    other = Checkpoints(tmp_path, RUN, every=1, limit=1, resumed=tmp_path / "checkpoint-2")
+    steps = other.steps(5, loop.state)
+    next(steps)
+    assert names(tmp_path) == there  # the later one is the first process's to remove
+    loop.walk(steps)
+    other.discard()
+    assert names(tmp_path) == there
+
+
 @pytest.mark.parametrize("every", [0, 1])
 def test_numbers_that_are_none_are_neither_kept_nor_called_finished(tmp_path: Path, every: int) -> None:
     loop = Loop()

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -186,6 +186,66 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_settings_without_meaning_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="is -1: give 0 or more"):
         Cluster("cpu", **settings)
+
+
+def test_gpus_of_a_cell_are_whole_or_a_part_of_one() -> None:
+    for number in (0, 0.25, 1, 2.0):
+        Cluster("cuda", num_gpus=number)
+    with pytest.raises(InputError, match=r"num_gpus is 1\.5: above 1 give a whole number"):
+        Cluster("cuda", num_gpus=1.5)
+
+
+class Connected:
+    """Ray with machines of so many GPUs; the last is gone."""
+
+    def __init__(self, *gpus: float, error: Exception | None = None) -> None:
+        self.gpus, self.error, self.over = gpus, error, False
+
+    def init(self, **settings: Any) -> None:
+        if self.error:
+            raise self.error
+
+    def nodes(self) -> list[dict[str, Any]]:
+        there = [{"Alive": True, "Resources": {"CPU": 2, "GPU": count}} for count in self.gpus]
+        without: dict[str, Any] = {"Alive": True, "Resources": {"CPU": 2}}
+        return [without, *there, {"Alive": False, "Resources": {"GPU": 8}}]
+
+    def shutdown(self) -> None:
+        self.over = True
+
+
+def test_gpus_that_no_machine_has_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "find_spec", lambda name: object())
+    for gpus, wanted in (((1, 1), 2), ((), 1), ((), 0.5)):
+        ray = Connected(*gpus)
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        with pytest.raises(
+            InputError, match=f"a cell wants {wanted} GPUs, and no machine of the cluster has"
+        ):
+            cluster.started(Cluster("cuda", num_gpus=wanted))
+        assert ray.over
+    for gpus, wanted in (((1, 2), 2), ((), 0), ((1,), 0.5)):
+        ray = Connected(*gpus)
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        assert cluster.started(Cluster("cuda", num_gpus=wanted)) is ray
+        assert not ray.over
+
+
+@pytest.mark.parametrize("error", [ConnectionError("none"), ValueError("not an address")])
+def test_an_address_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(cluster, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "ray", Connected(error=error))
+    with pytest.raises(InputError, match="no Ray cluster answers at 'foo': start one"):
+        cluster.started(Cluster("cpu", "foo"))
+
+
+def test_a_worker_works_in_the_drivers_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where relative paths, to models and photos, mean what they mean to who called."""
+    monkeypatch.chdir(Path.cwd())  # back again at the end
+    runner = SimpleNamespace(run=lambda cells: {"at": Path.cwd()}, works=SimpleNamespace(failed={}))
+    monkeypatch.setattr(cluster, "_runner", lambda folder, device: runner)
+    made = cluster.attempt(cast("Any", None), tmp_path / "run", "cpu", tmp_path)
+    assert made == ({"at": tmp_path}, {})
 
 
 # With Ray itself

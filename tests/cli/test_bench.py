@@ -252,7 +252,20 @@ def test_ray_is_refused_in_one_line_where_it_is_not_installed_or_told_of_workers
     on_ray = ("bench", scenario, "--output_dir", tmp_path / "run", "--engine", "ray")
     assert "Ray is not installed: pip install 'apdm[cluster]'" in refused(capsys, *on_ray)
     assert "--workers is of the engine local" in refused(capsys, *on_ray, "--workers", "2")
+    assert "not --device cuda:1: give cuda" in refused(capsys, *on_ray, "--device", "cuda:1")
     assert "did you mean 'ray'" in refused(capsys, *on_ray[:-1], "rai")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("address", "auto"), ("num_gpus", "0"), ("retries", "1"), ("retries", "0")]
+)
+def test_what_is_rays_is_refused_by_the_local_engine(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str
+) -> None:
+    here = ("bench", scenario, "--output_dir", tmp_path / "run")
+    said = refused(capsys, *here, f"--{flag}", value)
+    assert f"--{flag} is of the engine ray: leave it out, or give --engine ray" in said
     assert not (tmp_path / "run").exists()
 
 

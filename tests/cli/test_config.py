@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import pytest
 import tyro
@@ -13,6 +14,7 @@ from apdm.cli.config import with_config
 from apdm.cli.main import main
 from apdm.errors import InputError
 
+Size = TypeVar("Size", bound=int)
 TOML = """
 model = "some/model"
 method = "lora"
@@ -102,6 +104,39 @@ def test_what_is_typed_counts(tmp_path: Path) -> None:
     assert choice(with_config(words), "method", ("lora", "dreambooth"), "dreambooth") == "lora"
 
 
+def test_what_is_typed_without_a_flag_counts_wherever_it_stands(tmp_path: Path) -> None:
+    """And a file that ends in a list leaves it alone."""
+    (tmp_path / "run.yaml").write_text("model: some/model\nwords: [a dog]\n")
+    config = ["--config", str(tmp_path / "run.yaml")]
+    for words in (["mine", "--seed", "7"], ["--seed", "7", "mine"]):
+        for typed in ([*words, *config], [*config, *words]):
+            assert wanted(*typed) == Wanted("mine", ("a dog",), seed=7)
+
+
+def test_what_has_no_flag_may_stand_in_the_file_beside_what_is_typed(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Export(Generic[Size]):
+        model: tyro.conf.Positional[str]
+        output: tyro.conf.Positional[Path]
+        size: Size
+        half: bool = False
+
+    (tmp_path / "run.yaml").write_text("output: there\nhalf: true\n")
+    words = with_config(["--config", str(tmp_path / "run.yaml"), "mine", "--size=3"])
+    assert read(Export[int], "export", words, "example") == Export("mine", Path("there"), 3, True)
+
+
+def test_the_model_of_a_verb_that_has_a_flag_for_it_is_its_own(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Bench:
+        scenario: tyro.conf.Positional[Path]
+        model: str | None = None
+
+    (tmp_path / "run.yaml").write_text("model: some/model\n")
+    words = with_config(["table1.toml", "--config", str(tmp_path / "run.yaml")])
+    assert read(Bench, "bench", words, "example") == Bench(Path("table1.toml"), "some/model")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -111,6 +146,10 @@ def test_what_is_typed_counts(tmp_path: Path) -> None:
         ("run.yaml", "- seed", "is no table of flags"),
         ("run.yaml", "sed: 3", "--sed"),
         ("run.yaml", "seed: three", "three"),
+        ("run.yaml", "3: 4", "--3=4"),
+        ("run.yaml", "simulated: {3: 4}", r"--simulated\.3=4"),
+        ("run.yaml", "method: null", "method cannot be null: leave it out, or give a value"),
+        ("run.yaml", "words: [a dog, null]", "words cannot be null"),
     ],
 )
 def test_a_file_that_says_nothing_of_use_is_refused(tmp_path: Path, name: str, text: str, said: str) -> None:

@@ -16,7 +16,9 @@ from apdm.cli.main import main
 from apdm.cli.several import one_of_several, refuse_idle
 from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
+from apdm.personalizers.textual_inversion import TextualInversion
 from apdm.protectors.apdm import APDM
+from apdm.protectors.imma import IMMA
 
 if TYPE_CHECKING:
     from apdm.backbones.stable_diffusion import StableDiffusion
@@ -25,6 +27,14 @@ LAUNCH = (
     *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
     *("--main_process_port", "0", "-m", "apdm"),
 )
+
+LAUNCHED = {  # what a launcher says to the second of two
+    "WORLD_SIZE": "2",
+    "RANK": "1",
+    "LOCAL_RANK": "1",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29500",
+}
 
 
 def protection(model: Path, photos: Path, folder: Path) -> list[str]:
@@ -77,9 +87,8 @@ def test_two_processes_write_what_one_writes(tiny: StableDiffusion, tmp_path: Pa
 
 @pytest.fixture
 def second_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("LOCAL_RANK", "1")
+    for name, value in LAUNCHED.items():
+        monkeypatch.setenv(name, value)
 
 
 def test_a_verb_whose_work_is_not_shared_is_refused_by_the_first(
@@ -96,6 +105,27 @@ def test_a_verb_whose_work_is_not_shared_is_refused_by_the_first(
         main(["generate", "toybox"])
     assert "start one, without a launcher; protect and personalize share" in capsys.readouterr().err
     assert waited == [several.GRACE]
+
+
+@pytest.mark.parametrize("missing", ["RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"])
+def test_without_all_that_a_launcher_says_a_process_is_alone(
+    second_of_two: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    """As in a container to which its cluster has told WORLD_SIZE."""
+    monkeypatch.delenv(missing)
+    with pytest.raises(SystemExit, match="2"):
+        main(["generate", "nowhere", "--prompt", "a dog", "--output_dir", "nowhere"])
+    assert "model folder 'nowhere' does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT"])
+def test_what_a_launcher_says_wrongly_is_one_line(
+    second_of_two: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.setenv(name, "two")
+    with pytest.raises(SystemExit, match="2"):
+        main(["generate", "nowhere"])
+    assert f"{name} is 'two': unset it, or use accelerate launch" in capsys.readouterr().err
 
 
 def test_another_than_the_first_is_silent(
@@ -119,7 +149,8 @@ class NoBatch:
 
 
 def test_too_many_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "5")
+    for name, value in {**LAUNCHED, "WORLD_SIZE": "5"}.items():
+        monkeypatch.setenv(name, value)
     refuse_idle(NoBatch())
     refuse_idle(DreamBooth(train_batch_size=3))
     with pytest.raises(InputError, match="train_batch_size is 2, too few for 5 processes: give 3 or more"):
@@ -128,3 +159,19 @@ def test_too_many_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None
         refuse_idle(APDM(train_batch_size=3))
     monkeypatch.setenv("WORLD_SIZE", "2")
     refuse_idle(APDM())
+    monkeypatch.setenv("WORLD_SIZE", "4")  # what the README says of four
+    refuse_idle(APDM(train_batch_size=2, simulated=DreamBooth(train_batch_size=2)))
+
+
+def test_a_place_without_a_class_image_is_one_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in LAUNCHED.items():
+        monkeypatch.setenv(name, value)
+    refuse_idle(IMMA(num_class_images=1))
+    alone = "train_batch_size is 1, too few for 2 processes: give 2 or more"
+    with pytest.raises(InputError, match=f"^{alone}"):
+        refuse_idle(DreamBooth(), prior=False)
+    with pytest.raises(InputError, match=f"^{alone}"):
+        refuse_idle(TextualInversion(train_batch_size=1))
+    for settings in (IMMA(num_class_images=0), APDM(simulated=TextualInversion(train_batch_size=1))):
+        with pytest.raises(InputError, match=rf"simulated\.{alone}"):
+            refuse_idle(settings)

@@ -67,6 +67,11 @@ class Cell:
         )
 
     @property
+    def owner(self) -> Source | None:
+        """For whom the model is protected, where that is another than who is attacked."""
+        return self.protected_for if self.protector and self.protected_for != self.subject else None
+
+    @property
     def config(self) -> dict[str, object]:
         """All that the cell is, as JSON has it; no place where anything lies."""
         kept: dict[str, object] = {name: plain(value) for name, value in vars(self).items()}
@@ -76,7 +81,8 @@ class Cell:
     def digest(self) -> str:
         """Of all that its figures and its sheet depend on."""
         made = self.attack.about, self.control.attack.about, self.own_photos.about
-        return digest(EVALUATION, *made, self.judge_weights, self.subject.key_of("held_out"))
+        compared = [who.key_of("held_out") for who in (self.subject, self.owner) if who]
+        return digest(EVALUATION, *made, self.judge_weights, *compared)
 
     # Works, by what each depends on.
 

@@ -41,6 +41,8 @@ class Cluster:
 
     def __post_init__(self) -> None:
         at_least(self, num_gpus=0, retries=0)
+        if self.num_gpus > 1 and self.num_gpus % 1:
+            raise InputError(f"num_gpus is {self.num_gpus:g}", fix="above 1 give a whole number")
 
 
 def make_on_ray(cells: Sequence[AnyCell], folder: Path, watch: Watch, cluster: Cluster) -> Wrong:
@@ -60,16 +62,22 @@ def check_installed() -> None:
 
 
 def started(cluster: Cluster) -> Any:
-    """Ray, connected. Raises `InputError` where it is not installed or no cluster answers."""
+    """Ray, connected. Raises `InputError` where it is not installed, no cluster answers or no machine of it
+    has a cell's GPUs, which Ray would wait for in silence."""
     check_installed()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a Ray that is started here reports to nobody
     import ray  # pyright: ignore[reportMissingImports]
 
     try:
         ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.WARNING)
-    except ConnectionError as error:
+    except (ConnectionError, ValueError) as error:
         what = f"no Ray cluster answers at '{cluster.address}'"
         raise InputError(what, fix="start one ('ray start --head') or leave out --address") from error
+    most = max((node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+    if most < cluster.num_gpus:
+        ray.shutdown()
+        what = f"a cell wants {cluster.num_gpus:g} GPUs, and no machine of the cluster has more than {most:g}"
+        raise InputError(what, fix="give less to --num_gpus, or first start a machine that has them")
     return ray
 
 

@@ -159,8 +159,8 @@ class Runner:
             "similarity": similarity(cell.subject),
             "brisque": Measured(tuple(defects), brisque.EXTRACTOR, brisque.fingerprint()),
         }
-        if cell.protector and cell.protected_for != cell.subject:
-            found[TO_OWNER] = similarity(cell.protected_for)
+        if cell.owner:
+            found[TO_OWNER] = similarity(cell.owner)
         return found
 
     # Works: what each needs, and how it is made.

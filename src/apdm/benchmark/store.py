@@ -114,5 +114,6 @@ def leaves(settings: Mapping[str, object], prefix: str = "") -> dict[str, object
     """Nested settings by their names joined with dots."""
     found: dict[str, object] = {}
     for name, value in settings.items():
-        found |= leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+        named = f"{prefix}{name}"  # YAML has keys that are no words
+        found |= leaves(value, f"{named}.") if isinstance(value, Mapping) else {named: value}
     return found

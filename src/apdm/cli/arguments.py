@@ -7,11 +7,14 @@ import io
 import re
 import sys
 from collections.abc import Collection, Sequence
-from typing import Any, TypeVar
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from apdm.benchmark.store import leaves, plain
 from apdm.cloaks.budget import Budget
 from apdm.errors import InputError, unknown
 
@@ -37,10 +40,11 @@ def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, defau
     """Parses `arguments` into a `kind`. `--help` prints the flags and ends with `example`; anything
     wrong becomes one `InputError`."""
     said = io.StringIO()
+    arguments, default = _by_name(kind, arguments, default)
     options: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(
+            found = tyro.cli(
                 kind,
                 args=list(arguments),
                 prog=f"apdm {verb}",
@@ -54,6 +58,39 @@ def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, defau
             print(f"\nFlags may stand in a TOML or YAML file: --config FILE\nExample: {example}")
             sys.exit(0)
         raise InputError(_one_line(said.getvalue()), fix=f"see 'apdm {verb} --help'") from None
+    refuse_null(found)
+    return found
+
+
+def _by_name(kind: type[T], arguments: Sequence[str], default: T | None) -> tuple[list[str], T | None]:
+    """What has no flag may be said as `--name=word`, as a file has it: then it is the default, for which
+    what stands without a name counts instead."""
+    plain_kind: Any = get_origin(kind) or kind  # of one such as Protect[APDM]
+    places: dict[str, Any] = {
+        name: get_args(hint)[0]
+        for name, hint in get_type_hints(plain_kind, include_extras=True).items()
+        if tyro.conf.Positional in get_args(hint)
+    }
+    named, rest = dict[str, Any](), list[str]()
+    for word in arguments:
+        name, _, value = word.removeprefix("--").partition("=")
+        if word.startswith("--") and value and places.get(name) in (str, Path):
+            named[name] = places[name](value)
+        else:
+            rest.append(word)
+    if not named:
+        return rest, default
+    if default is None:
+        needed = [it.name for it in fields(plain_kind) if it.default is it.default_factory]  # it has neither
+        default = kind(**dict.fromkeys(needed, tyro.MISSING))
+    return rest, replace(cast("Any", default), **named)
+
+
+def refuse_null(found: object) -> None:
+    """Raises `InputError` where the word None, which says a file's null, was taken for a word like others."""
+    for name, value in leaves(plain(found)).items():
+        if "None" in (value if isinstance(value, list) else [value]):
+            raise InputError(f"{name} cannot be null", fix="leave it out, or give a value")
 
 
 def choice(arguments: Sequence[str], name: str, known: Collection[str], default: str) -> str:

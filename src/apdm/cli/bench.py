@@ -30,6 +30,7 @@ from apdm.report.numbers import duration
 from apdm.watch import Watch
 
 EXAMPLE = "apdm bench scenarios/table1.toml --size toy --dry_run"
+OF_RAY = ("address", "num_gpus", "retries")
 
 
 # Makes cells in a folder; gives back what was wrong with those that it could not make, by their digests.
@@ -151,6 +152,9 @@ def make(plan: Plan, folder: Path, engine: Engine) -> None:
 
 def on_this_machine(wanted: Bench) -> Engine:
     """A process on each of the devices."""
+    for name in OF_RAY:
+        if getattr(wanted, name) != getattr(Bench, name):
+            raise InputError(f"--{name} is of the engine ray", fix="leave it out, or give --engine ray")
     on = devices(wanted.device, wanted.workers)
 
     def engine(cells: Sequence[AnyCell], folder: Path, watch: Watch) -> dict[str, InputError]:
@@ -165,7 +169,9 @@ def on_ray(wanted: Bench) -> Engine:
     """A task for each cell, wherever it is."""
     if wanted.workers is not None:
         raise InputError("--workers is of the engine local", fix="Ray starts as many as there is room for")
-    gpus = float(wanted.device.startswith("cuda")) if wanted.num_gpus is None else wanted.num_gpus
+    if wanted.device.startswith("cuda:"):
+        raise InputError(f"Ray says which GPU is whose, not --device {wanted.device}", fix="give cuda")
+    gpus = float(wanted.device == "cuda") if wanted.num_gpus is None else wanted.num_gpus
     cluster = Cluster(wanted.device, wanted.address, gpus, wanted.retries)
     check_installed()
     return partial(make_on_ray, cluster=cluster)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ READERS: dict[str, Callable[[str], Any]] = {
     ".yaml": yaml.safe_load,
     ".yml": yaml.safe_load,
 }
-MODEL = "model"  # has no flag: it stands first
 
 
 def with_config(arguments: Sequence[str]) -> list[str]:
-    """`arguments` with the flags of the file after `--config` before all that are typed, which count instead.
-    Raises `InputError` for a file that cannot be read or is no table of flags."""
+    """`arguments` with the flags of the file after `--config` before all flags that are typed, which count
+    instead, and after what stands first without one, which the last flag would take for its own. Raises
+    `InputError` for a file that cannot be read or is no table of flags."""
     typed = [word for argument in arguments for word in _parted(argument)]
     if FLAG not in typed:
         return list(arguments)
@@ -31,10 +32,9 @@ def with_config(arguments: Sequence[str]) -> list[str]:
     if place + 1 == len(typed):
         raise InputError("--config names no file", fix="give a .toml or .yaml file")
     settings, rest = settings_of(Path(typed[place + 1])), [*typed[:place], *typed[place + 2 :]]
-    named = [str(settings.pop(MODEL))] if MODEL in settings else []
-    if rest and not rest[0].startswith("-"):
-        named = [rest.pop(0)]
-    return [*named, *(word for name, value in settings.items() for word in flag(name, value)), *rest]
+    leading = list(takewhile(lambda word: not word.startswith("-"), rest))
+    flags = [word for name, value in settings.items() for word in flag(name, value)]
+    return [*leading, *flags, *rest[len(leading) :]]
 
 
 def _parted(argument: str) -> list[str]:

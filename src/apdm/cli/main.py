@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from apdm.errors import InputError, unknown
 
@@ -68,11 +69,11 @@ def _run(verb: str, arguments: Sequence[str]) -> None:
         from apdm.cli.config import with_config
 
         arguments = with_config(arguments)
-    if os.environ.get("WORLD_SIZE", "1") == "1":
+    if "WORLD_SIZE" not in os.environ:
         return run(arguments)
-    from apdm.cli.several import one_of_several  # loads torch
+    from apdm.cli.several import launched, one_of_several  # loads torch
 
-    with one_of_several(verb):
+    with one_of_several(verb) if launched() > 1 else nullcontext():
         run(arguments)
 
 

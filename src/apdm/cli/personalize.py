@@ -105,7 +105,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _check(wanted: Personalize[Personalizer]) -> None:
     at_least(wanted, num_class_images=1)
-    refuse_idle(wanted.attack)
+    refuse_idle(wanted.attack, wanted.with_prior_preservation)
     refuse_missing(wanted.report_to)
     if wanted.execution.offload:
         raise InputError("an attack keeps nothing that could be offloaded", fix="leave out --offload")

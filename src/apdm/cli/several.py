@@ -7,9 +7,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import is_dataclass
 from pathlib import Path
 
-from apdm.benchmark.store import leaves, plain
 from apdm.errors import InputError
 from apdm.ranks import first, joined, launched
 
@@ -38,10 +38,15 @@ def one_of_several(verb: str) -> Iterator[None]:
             sys.exit(130)
 
 
-def refuse_idle(settings: object) -> None:
-    """Raises `InputError` where a step has fewer samples than there are processes: two a place in the batch,
-    of the subject and of the class."""
-    for name, size in leaves(plain(settings)).items():
-        if name.endswith("train_batch_size") and isinstance(size, int) and 2 * size < launched():
-            what = f"{name} is {size}, too few for {launched()} processes"
-            raise InputError(what, fix=f"give {-(-launched() // 2)} or more, or start fewer")
+def refuse_idle(settings: object, prior: bool = True, within: str = "") -> None:
+    """Raises `InputError` where a step has fewer samples than there are processes: one of the subject for
+    each place in the batch and, where the loss has class images, one of the class. `prior` says whether
+    there are any, `within` whose part the settings are."""
+    prior = prior and getattr(settings, "num_class_images", 1) > 0
+    samples = 2 if prior and getattr(settings, "uses_class_images", True) else 1
+    for name, value in vars(settings).items():
+        if is_dataclass(value):
+            refuse_idle(value, prior, f"{within}{name}.")
+        elif name == "train_batch_size" and samples * value < launched():
+            what = f"{within}{name} is {value}, too few for {launched()} processes"
+            raise InputError(what, fix=f"give {-(-launched() // samples)} or more, or start fewer")
