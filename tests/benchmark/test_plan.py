@@ -205,6 +205,18 @@ def test_models_in_an_exam_come_after_the_attacks_and_say_what_they_are(
     assert missing == ("references", "pictures captions", "pictures objects")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('role = "control"\n', ""),
+        ('label = "model"\n', 'label = "model"\nrole = "control"\n'),
+    ],
+)
+def test_an_exam_compares_with_the_unprotected_model(exam_plan: PlanOf, change: tuple[str, str]) -> None:
+    with pytest.raises(InputError, match="has an exam and no row, or a protected one, as its control: give"):
+        exam_plan(change)
+
+
 def test_a_listing_says_which_exam_and_whose_attacks_belong_to_a_row(exam_plan: PlanOf) -> None:
     plan = exam_plan()
     listing, models = plan.listing(), plan.models["model"]["dog"]

@@ -50,8 +50,8 @@ class Records:
 
     @property
     def unprotected(self) -> Outcome | None:
-        control = next((row for row in self.listing.rows if row.role == CONTROL), self.listing.rows[0])
-        return self.found.get(next(iter(exams_of(control))))
+        control = next(row for row in self.listing.rows if row.role == CONTROL)  # a plan has one
+        return self.found.get(exams_of(control)[0])
 
     def exams(self, row: ListedRow) -> list[Outcome]:
         """Of the row's models, each once."""

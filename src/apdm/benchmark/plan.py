@@ -20,6 +20,7 @@ from apdm.benchmark.outcome import ListedRow, Listing, record_path
 from apdm.benchmark.preservation import Model, Preservation, before_attack
 from apdm.benchmark.reading import changed
 from apdm.benchmark.subjects import Photos, Source, source
+from apdm.benchmark.table import CONTROL
 from apdm.benchmark.works import Work, Works, digest
 from apdm.errors import InputError
 from apdm.metrics.judges import TOYBOX, check_name
@@ -121,6 +122,7 @@ def planned(grid: Grid, name: str, size: Size, methods: Methods, data: Path | No
     same_images = size.same_images and any(isinstance(it, Photos) for it in every)
     if size.exam is None:
         return Plan(grid, name, rows, same_images)
+    check_controls(grid)
     known = {key: _weights(place) for key, place in places(size.exam).items()}
     others, neighbours = (
         {
@@ -149,6 +151,15 @@ def planned(grid: Grid, name: str, size: Size, methods: Methods, data: Path | No
 
 
 def _cell(
+def check_controls(grid: Grid) -> None:
+    """Raises `InputError` unless the controls, of which there must be one, are the unprotected model, with
+    which an exam compares the others."""
+    controls = [row for row in grid.row if row.role == CONTROL]
+    if not controls or any(row.protector != NONE for row in controls):
+        what = f"'{grid.name}' has an exam and no row, or a protected one, as its control"
+        raise InputError(what, fix='give an unprotected row role = "control"')
+
+
     row: Row,
     size_name: str,
     size: Size,
