@@ -103,7 +103,12 @@ def listing(make_listing: Callable[..., Listing]) -> Listing:
         ("unprotected", "control", plain, {"clip": {"all": 0.2878}}, models("plain", "plain")),
         ("ours", "defence", own, {"clip": {"all": 0.2853}}, models("first", "second")),
         name="table2",
-        before={who: f"{who} before" for who in SUBJECTS},
+        before={
+            **{f"{who} {how}": f"{who} before" for who in ("rex", "fido") for how in ("plain", "own")},
+            **{
+                f"{who} on {it}": f"{who} before" for who in ("same", "cat", "near") for it in ("rex", "fido")
+            },
+        },
     )
 
 
@@ -198,6 +203,24 @@ def test_what_is_not_finished_is_counted_and_left_out(folder: Path, listing: Lis
     record_path(folder, "plain").unlink()
     with pytest.raises(InputError, match="the unprotected model of 'table2' has no exam yet"):
         cost_tables(listing, folder)
+
+
+def test_a_subject_without_its_baseline_has_a_similarity_and_no_rate(folder: Path, listing: Listing) -> None:
+    record_path(folder, "rex before").unlink()
+    record_path(folder, "near before").unlink()
+    _, costs = cost_tables(listing, folder)
+    assert [line.missing for line in costs.lines] == [1, 2]  # the unprotected model's row has no others
+    assert (entry(costs, "ours", "similarity").n, entry(costs, "ours", "protection rate").n) == (4, 2)
+    assert entry(costs, "ours", "neighbour, strength ratio").value is None
+    assert entry(costs, "ours", "neighbour told apart").n == 4
+    assert "2 more not finished" in costs.notes[-1]
+
+
+def test_a_run_that_is_listed_twice_counts_once(folder: Path, listing: Listing) -> None:
+    """Without an attack its seed is in no digest."""
+    twice = replace(listing.rows[1], cells={"dog": (("rex own", "rex own"), ("fido own",))})
+    found = cost_tables(replace(listing, rows=(listing.rows[0], twice)), folder)[1]
+    assert entry(found, "ours", "protection rate").n == 4
 
 
 def test_other_code_is_refused(folder: Path, listing: Listing, keep: Callable[..., None]) -> None:

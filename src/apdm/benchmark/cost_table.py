@@ -37,6 +37,8 @@ SCALES = {"tifa": 100.0}  # as it is published
 DISTANCES = ("fid", "kid")
 TIME = "seconds a picture, ratio"
 NOWHERE = Entry(None)
+RATED = ("protected", "unprotected", "class")  # what a rate or a ratio rests on
+APART = ("apart", "apart unprotected")
 
 Figure = tuple[Column, Callable[[ListedRow], Entry]]
 
@@ -62,7 +64,9 @@ class Records:
         return {digest: it for digest, it in self.found.items() if it.control}
 
     def missing(self, row: ListedRow) -> int:
-        return len(every_digest(row) - self.found.keys())
+        """With what was drawn before the row's attacks, on which its rates rest."""
+        before = {self.listing.before[it] for it in every_digest(row) if it in self.listing.before}
+        return len((every_digest(row) | before) - self.found.keys())
 
 
 def cost_tables(listing: Listing, folder: Path) -> tuple[Table, Table]:
@@ -157,33 +161,38 @@ def costs_table(records: Records, unprotected: Outcome, notes: tuple[str, ...]) 
     listing = records.listing
     similarity = f"similarity ({judges_of(records.attacks)})"
     figures = [
-        _attack(records, similarity, lambda means: means["protected"], better="lower"),
+        _attack(records, similarity, lambda means: means["protected"], ("protected",), better="lower"),
         (Column("ratio", "protection rate", "", "higher"), partial(rate_of, records)),
     ]
     for metric in MARKS:
         column = Column(f"{metric} change", f"{NAMES[metric]}, change", "", BETTER[metric])
         figures.append((column, partial(change_of, records, metric, unprotected)))
     for sort in (SAME, OTHER, NEIGHBOUR):
-        figures.append(_attack(records, f"{sort}, strength ratio", strength_ratio, sort))
-    figures.append(_attack(records, f"{NEIGHBOUR} told apart, change", told_apart_change, NEIGHBOUR))
+        figures.append(_attack(records, f"{sort}, strength ratio", strength_ratio, RATED, sort))
+    figures.append(_attack(records, f"{NEIGHBOUR} told apart, change", told_apart_change, APART, NEIGHBOUR))
     figures.append((Column("ratio", TIME, "", "lower"), lambda row: time_of(records.exams(row))))
     return _table(records, f"{listing.name}-{COST}", f"{listing.title}: what it costs", figures, notes)
 
 
 def rate_of(records: Records, row: ListedRow) -> Entry:
     """Nothing of the control, which would be compared with itself."""
-    return NOWHERE if row.role == CONTROL else attacked(records, protection_rate, None, row)
+    return NOWHERE if row.role == CONTROL else attacked(records, protection_rate, RATED, None, row)
 
 
 def _attack(
-    records: Records, name: str, statistic: Statistic, sort: str | None = None, better: str = "higher"
+    records: Records,
+    name: str,
+    statistic: Statistic,
+    rests_on: Sequence[str],
+    sort: str | None = None,
+    better: str = "higher",
 ) -> Figure:
     """Of attacks on a row's models by `sort` of others, or by the protected subjects' own photos."""
-    return Column("ratio", name, "", better), partial(attacked, records, statistic, sort)
+    return Column("ratio", name, "", better), partial(attacked, records, statistic, rests_on, sort)
 
 
 def told_apart_change(means: Means) -> Float64[np.ndarray, "draws"]:
-    return means["apart"] - means["apart before"]
+    return means["apart"] - means["apart unprotected"]
 
 
 def time_of(exams: Sequence[Outcome]) -> Entry:
@@ -195,39 +204,37 @@ def time_of(exams: Sequence[Outcome]) -> Entry:
     return entry_of(interval, sum(len(it[0]) for it in runs))
 
 
-def attacked(records: Records, statistic: Statistic, sort: str | None, row: ListedRow) -> Entry:
-    """The statistic over the row's subjects; of each, all attacks on its model count alike."""
-    cells: dict[str, list[list[np.ndarray]]] = {}
+def attacked(
+    records: Records, statistic: Statistic, rests_on: Sequence[str], sort: str | None, row: ListedRow
+) -> Entry:
+    """The statistic over the row's subjects; of each, all attacks on its model count alike of which there is
+    what it `rests_on`."""
+    cells: dict[str, list[list[np.ndarray]]] = {key: [] for key in rests_on}
     for noun, subjects in row.cells.items():
         for number, own in enumerate(subjects):
             members = [own] if sort is None else row.models[noun][number].others.get(sort, ())
             digests = [digest for runs in members for digest in dict.fromkeys(runs)]
-            done = [records.found[digest] for digest in digests if digest in records.found]
-            for key, runs in of_attacks(records, done).items():
-                cells.setdefault(key, []).append(runs)
-    if not cells:
+            known = [it for digest in digests if (it := of_attack(records, digest)).keys() >= set(rests_on)]
+            for key in rests_on if known else ():
+                cells[key].append([it[key] for it in known])
+    runs = [images for subject in cells[rests_on[0]] for images in subject]
+    if not runs:
         return NOWHERE
-    pictures = sum(len(images) for runs in cells["protected"] for images in runs)
-    whole = {key: cell for key, cell in cells.items() if len(cell) == len(cells["protected"])}
-    return entry_of(hierarchical_bootstrap(statistic, whole, seed=0), pictures)
+    return entry_of(hierarchical_bootstrap(statistic, cells, seed=0), sum(map(len, runs)))
 
 
-def of_attacks(records: Records, done: Sequence[Outcome]) -> dict[str, list[np.ndarray]]:
-    """Similarities of one model's attacks, of their controls and before any; and whether each picture is told
-    apart from the protected subject."""
-    known = [it for it in done if records.listing.before[str(it.cell["subject"])] in records.found]
-    if not known:
+def of_attack(records: Records, digest: str) -> dict[str, np.ndarray]:
+    """Similarities of an attack's pictures, of its control's and of those before any; and whether each is
+    told apart from the protected subject. What is not finished is left out."""
+    it, before = (records.found.get(some) for some in (digest, records.listing.before[digest]))
+    if it is None:
         return {}
-    before = [records.found[records.listing.before[str(it.cell["subject"])]] for it in known]
-    cells = {
-        "protected": [values(it.measured["similarity"]) for it in known],
-        "unprotected": [values(it.control["similarity"]) for it in known],
-        "class": [values(it.measured["similarity"]) for it in before],
-    }
-    if all(TO_OWNER in it.measured for it in known):
-        cells["apart"] = [told_apart(it.measured) for it in known]
-        cells["apart before"] = [told_apart(it.control) for it in known]
-    return cells
+    found = {"protected": values(it.measured["similarity"]), "unprotected": values(it.control["similarity"])}
+    if before:
+        found["class"] = values(before.measured["similarity"])
+    if TO_OWNER in it.measured:
+        found |= {"apart": told_apart(it.measured), "apart unprotected": told_apart(it.control)}
+    return found
 
 
 def told_apart(measured: Mapping[str, Measured]) -> np.ndarray:

@@ -117,7 +117,7 @@ class Listing:
     same_images: bool = False
     """Whether similarity is to the photos that were trained on, the papers' protocol."""
     before: Mapping[str, str] = field(default_factory=dict[str, str])
-    """By subject, where the models have an exam: the cell of the unprotected model before any attack."""
+    """By an attack's digest, where the models have an exam: the cell of the unprotected model before it."""
 
 
 def record_path(folder: Path, digest: str) -> Path:

@@ -44,7 +44,7 @@ class Plan:
     models: Models = field(default_factory=dict)
     """Those in an exam."""
     before: Mapping[str, Cell] = field(default_factory=dict)
-    """By subject: what the unprotected model draws of it before an attack."""
+    """By an attack's digest, where the models have an exam: what the unprotected model draws before it."""
 
     def cells(self) -> list[AnyCell]:
         """Each once, row by row, neighbours being of different subjects: who works beside another then
@@ -98,7 +98,7 @@ class Plan:
             sheet=grid.sheet,
             rows=rows,
             same_images=self.same_images,
-            before={name: cell.digest for name, cell in self.before.items()},
+            before={attack: cell.digest for attack, cell in self.before.items()},
         )
 
 
@@ -145,12 +145,12 @@ def planned(grid: Grid, name: str, size: Size, methods: Methods, data: Path | No
         }
         for row in grid.row
     }
-    cells = [attack(grid.row[0], who) for who in (*every, *asked.bystanders())]
-    before = {cell.subject.name: before_attack(cell) for cell in cells}
+    own = [cell for by in rows.values() for some in by.values() for runs in some for cell in runs]
+    theirs = [cell for by in models.values() for some in by.values() for it in some for cell in it.attacks]
+    before = {cell.digest: before_attack(cell) for cell in (*own, *theirs)}
     return Plan(grid, name, rows, same_images, models, before)
 
 
-def _cell(
 def check_controls(grid: Grid) -> None:
     """Raises `InputError` unless the controls, of which there must be one, are the unprotected model, with
     which an exam compares the others."""
@@ -160,6 +160,7 @@ def check_controls(grid: Grid) -> None:
         raise InputError(what, fix='give an unprotected row role = "control"')
 
 
+def _cell(
     row: Row,
     size_name: str,
     size: Size,
