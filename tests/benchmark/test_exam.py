@@ -110,5 +110,13 @@ def test_marks_depend_on_all_that_is_asked(data: Path) -> None:
     first = about(paper(FILES, data, {"clip": "a"}))
     assert about(paper(FILES, data, {"clip": "a"})) == first
     assert about(paper(FILES, data, {"clip": "b"})) != first
-    (data / "photos" / "4.JPG").write_bytes(b"more of it")
-    assert about(paper(FILES, data, {"clip": "a"})) != first
+    changes: list[tuple[str, str | bytes]] = [
+        ("photos/4.JPG", b"more of it"),
+        ("names.txt", "person\nmouse\nhot_dog_bun\n"),
+        ("questions.json", (data / "questions.json").read_text().replace('"yes"}', '"no"}')),
+        ("prompts.jsonl", (data / "prompts.jsonl").read_text().replace('"count": 1', '"count": 2')),
+    ]
+    for name, text in changes:
+        (data / name).write_bytes(text.encode() if isinstance(text, str) else text)
+        before, first = first, about(paper(FILES, data, {"clip": "a"}))
+        assert first != before, name

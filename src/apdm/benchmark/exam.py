@@ -106,6 +106,7 @@ class Paper:
             "references": self.referred,
             "judges": dict(self.weights),
             "timed": self.exam.timed,
+            "class names": self.class_names,
         }
 
     @property
