@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from apdm.assets import TOYBOX_IDENTITY, sha256
+from apdm.assets import sha256
 from apdm.backbones.load import locate
 from apdm.benchmark.cell import Cell
 from apdm.benchmark.exam import paper
-from apdm.benchmark.examiners import places
+from apdm.benchmark.examiners import check_questions, places
 from apdm.benchmark.grid import ITSELF, KINDS, TWIN, Grid, Row, Size, one_of
 from apdm.benchmark.kept import AnyCell
 from apdm.benchmark.methods import NONE, Chosen, Methods
@@ -23,7 +23,7 @@ from apdm.benchmark.subjects import Photos, Source, source
 from apdm.benchmark.table import CONTROL
 from apdm.benchmark.works import Work, Works, digest
 from apdm.errors import InputError
-from apdm.metrics.judges import TOYBOX, check_name
+from apdm.metrics.judges import check_name, place
 from apdm.prompts import EVALUATION_TEMPLATES, LIVE_TEMPLATES, OBJECT_TEMPLATES
 from apdm.subject import SetName
 
@@ -123,7 +123,7 @@ def planned(grid: Grid, name: str, size: Size, methods: Methods, data: Path | No
     if size.exam is None:
         return Plan(grid, name, rows, same_images)
     check_controls(grid)
-    known = {key: _weights(place) for key, place in places(size.exam).items()}
+    known = {key: _weights(at) for key, at in places(size.exam).items()}
     others, neighbours = (
         {
             noun: [source(noun, it, size.views, data, size.same_images) for it in some]
@@ -132,6 +132,7 @@ def planned(grid: Grid, name: str, size: Size, methods: Methods, data: Path | No
         for by in (size.exam.others, size.exam.neighbours)
     )
     asked = Preservation(paper(size.exam, data, known), subjects, others, neighbours)
+    check_questions(asked.paper)
 
     def attack(row: Row, who: Source) -> Cell:
         """By the first seed; the cell's own subject may be anybody's."""
@@ -248,7 +249,7 @@ def model_weights(model: str) -> str:
 
 def judge_weights(judge: str) -> str:
     """The same of a judge's."""
-    return _weights(str(TOYBOX_IDENTITY.folder()) if judge == TOYBOX else judge)
+    return _weights(place(judge))
 
 
 def _weights(place: str) -> str:

@@ -80,6 +80,13 @@ def _asked(described: Described) -> Iterator[tuple[str, tuple[str, ...], str, st
         yield WHERE, tuple(it.phrase for it in GROUNDS.values()), ground, "location"
 
 
+def check_forms(questions: Sequence[str]) -> None:
+    """Raises `InputError` for a question that is none of the above."""
+    for question in questions:
+        if question not in READINGS:
+            raise InputError(f"'{question}' is no question about toys", fix="see apdm.toybox.questions")
+
+
 class ToyAnswerer:
     """`Answerer` of the questions above, by what a `SceneReader` finds with GenEval's rules, or its own."""
 
@@ -89,9 +96,7 @@ class ToyAnswerer:
 
     def __call__(self, pixels: Pixels, questions: Sequence[str]) -> list[str]:
         """Raises `InputError` for a question of another form."""
-        for question in questions:
-            if question not in READINGS:
-                raise InputError(f"'{question}' is no question about toys", fix="see apdm.toybox.questions")
+        check_forms(questions)
         found, grounds = self.reader(pixels), self.reader.grounds(pixels)
         seen = zip(questions, pixels.split(1), found, grounds, strict=True)
         return [self._answer(*one) for one in seen]
