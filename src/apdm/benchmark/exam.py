@@ -17,7 +17,7 @@ from apdm.benchmark.works import digest
 from apdm.benchmark.workshop import held_out_scene
 from apdm.errors import InputError, at_least
 from apdm.metrics import geneval, tifa
-from apdm.prompts import read_captions, read_prompts
+from apdm.prompts import read_captions
 from apdm.toybox.object_prompts import object_prompts
 from apdm.toybox.questions import questions_of
 
@@ -47,9 +47,11 @@ class Exam:
     answerer: str
     """Of TIFA's questions: toybox-detector, or a VQA network's folder or hub id."""
     detector: str
-    """GenEval's: toybox-detector, or an instance segmenter's folder or hub id, with CLIP for colours."""
+    """GenEval's: toybox-detector, or an instance segmenter's or OWL-ViT's folder or hub id, with CLIP for
+    colours."""
     class_names: str = ""
-    """A file with the detector's classes, one a line, where GenEval's prompts call them otherwise."""
+    """A file with the segmenter's classes, one a line, where the prompts call them otherwise than it and
+    COCO do."""
     sentences: str = ""
     """Maps free answers to choices; not needed by an answerer that answers with choices."""
     first: int | None = None
@@ -104,9 +106,9 @@ class Paper:
             "questions": digest(plain(self.questions)),
             "objects": digest(plain(self.objects)),
             "references": self.referred,
+            "class names": self.class_names,
             "judges": dict(self.weights),
             "timed": self.exam.timed,
-            "class names": self.class_names,
         }
 
     @property
@@ -123,7 +125,7 @@ def paper(exam: Exam, data: Path | None, weights: Mapping[str, str]) -> Paper:
         captions=_captions(exam, data),
         objects=_objects(exam, data),
         references=_references(exam, data),
-        class_names=read_prompts(_below(data, exam.class_names)) if exam.class_names else None,
+        class_names=_class_names(exam, data),
         exam=exam,
         weights=weights,
         **_questions(exam, data),
@@ -152,6 +154,14 @@ def _objects(exam: Exam, data: Path | None) -> tuple[geneval.Prompt, ...]:
     if isinstance(exam.objects, int):
         return object_prompts(exam.objects)
     return geneval.read_prompts(_below(data, exam.objects))
+
+
+def _class_names(exam: Exam, data: Path | None) -> tuple[str, ...] | None:
+    if not exam.class_names:
+        return None
+    from apdm.metrics.detectors import read_names  # loads transformers
+
+    return read_names(_below(data, exam.class_names))
 
 
 def _references(exam: Exam, data: Path | None) -> int | tuple[Path, ...]:

@@ -106,9 +106,9 @@ def _detector(paper: Paper, at: str, clip: Any, device: torch.device) -> tuple[D
         toys = ToyDetector(Path(at))
         return toys, toys.colour_namer, RULES
     from apdm.metrics.colours import ClipColours
-    from apdm.metrics.detectors import InstanceSegmenter
+    from apdm.metrics.detectors import detector
 
-    return _on(InstanceSegmenter(at, paper.class_names), device), ClipColours(clip), GENEVAL
+    return _on(detector(at, paper.objects, paper.class_names), device), ClipColours(clip), GENEVAL
 
 
 def _on(judge: Any, device: torch.device) -> Any:
