@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 
 CONTROL, DEFENCE, PLACEBO = "control", "defence", "placebo"  # roles of rows
 BEST, SECOND = "best", "second"
@@ -60,8 +61,8 @@ class Table:
 def marked(columns: Sequence[Column], lines: Sequence[Line]) -> tuple[Line, ...]:
     """The lines with the best and the second best defence of each column of ours marked; equals share a mark.
 
-    Controls, placebos and unfinished rows are not in the running; one defence alone has nothing to be better
-    than.
+    Controls, placebos and unfinished rows are not in the running, nor is a rate that is not defined; one
+    defence alone has nothing to be better than.
     """
     marks: dict[tuple[int, int], str] = {}
     for number, column in enumerate(columns):
@@ -70,7 +71,8 @@ def marked(columns: Sequence[Column], lines: Sequence[Line]) -> tuple[Line, ...]
         found = {
             place: value
             for place, line in enumerate(lines)
-            if line.role == DEFENCE and not line.missing and (value := line.entries[number].value) is not None
+            if line.role == DEFENCE and not line.missing
+            if (value := line.entries[number].value) is not None and isfinite(value)
         }
         ranked = sorted(set(found.values()), reverse=column.better == "higher")
         if len(found) > 1:
