@@ -14,7 +14,15 @@ from jaxtyping import Float64
 
 from apdm.benchmark.examiners import Verbatim
 from apdm.benchmark.grid import MARKS
-from apdm.benchmark.outcome import TO_OWNER, ListedRow, Listing, Measured, Outcome, read_outcome
+from apdm.benchmark.outcome import (
+    TO_OWNER,
+    ListedRow,
+    Listing,
+    Measured,
+    Outcome,
+    read_outcome,
+    record_path,
+)
 from apdm.benchmark.preservation import NEIGHBOUR, OTHER, SAME
 from apdm.benchmark.table import CONTROL, PUBLISHED, Column, Entry, Line, Table, marked
 from apdm.benchmark.tabulate import code_of, digests_of, judges_of, many, refuse_mixtures
@@ -52,8 +60,7 @@ class Records:
 
     @property
     def unprotected(self) -> Outcome | None:
-        control = next(row for row in self.listing.rows if row.role == CONTROL)  # a plan has one
-        return self.found.get(exams_of(control)[0])
+        return self.found.get(unprotected_exam(self.listing))
 
     def exams(self, row: ListedRow) -> list[Outcome]:
         """Of the row's models, each once."""
@@ -81,6 +88,17 @@ def cost_tables(listing: Listing, folder: Path) -> tuple[Table, Table]:
     refuse_mixtures(list(found.values()))
     told = notes(records, records.unprotected, len(wanted) - len(found))
     return marks_table(records, records.unprotected, told), costs_table(records, records.unprotected, told)
+
+
+def any_examined(listing: Listing, folder: Path) -> bool:
+    """Whether the unprotected model has its exam, so that `cost_tables` has something to compare with."""
+    return record_path(folder, unprotected_exam(listing)).exists()
+
+
+def unprotected_exam(listing: Listing) -> str:
+    """Its cell: every plan with exams has such a control."""
+    control = next(row for row in listing.rows if row.role == CONTROL)
+    return exams_of(control)[0]
 
 
 def exams_of(row: ListedRow) -> list[str]:
