@@ -68,6 +68,9 @@ def test_files_are_read_below_data(data: Path) -> None:
     assert found.objects[0].include[0].label == "bench"
     assert isinstance(found.references, tuple)
     assert [it.name for it in found.references] == ["0.JPG", "1.JPG", "2.JPG", "3.JPG", "4.JPG"]
+    few = paper(replace(FILES, first_references=4), data, {})
+    assert few.references == found.references[:4]
+    assert few.about["references"] != found.about["references"]
     assert found.class_names == ("person", "computer mouse", "hot_dog_bun")  # as a network may have it
     (data / "captions.json").unlink()
     (data / "lines.txt").write_text("one\ntwo\n\nthree\nfour\n")
@@ -81,6 +84,7 @@ def test_files_are_read_below_data(data: Path) -> None:
         ({"captions": "questions.json"}, "questions.json has no captions"),
         ({"first": 9}, "'captions.json' has 5 captions"),
         ({"references": "nowhere"}, "holds 0 pictures"),
+        ({"first_references": 9}, "holds 5 pictures"),
         ({"questions": "prompts.txt"}, "prompts.txt cannot be read"),
         ({"objects": "none.jsonl"}, "none.jsonl cannot be read"),
         ({"class_names": "none.txt"}, "none.txt cannot be read"),

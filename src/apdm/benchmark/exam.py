@@ -56,6 +56,9 @@ class Exam:
     """Maps free answers to choices; not needed by an answerer that answers with choices."""
     first: int | None = None
     """So many of a file's captions, its first; all if not given."""
+    first_references: int | None = None
+    """So many of a folder's pictures, its first by name; all if not given. KID's memory grows with their
+    square."""
     pictures_per_prompt: int = 4
     """GenEval's, of each prompt [GenEval]."""
     timed: int = 5
@@ -70,6 +73,7 @@ class Exam:
             "captions": 4,
             "references": 4,
             "first": 4,
+            "first_references": 4,
             "questions": 1,
             "objects": 1,
         }  # halves of pictures
@@ -169,7 +173,8 @@ def _references(exam: Exam, data: Path | None) -> int | tuple[Path, ...]:
         return exam.references
     folder = _below(data, exam.references)
     files = tuple(sorted(it for it in folder.glob("*") if it.suffix.lower() in PICTURES))
-    if len(files) < 4:
+    files = files[: exam.first_references]
+    if len(files) < (exam.first_references or 4):
         raise InputError(
             f"'{folder}' holds {len(files)} pictures", fix="give a folder with the reference photos"
         )
