@@ -230,9 +230,14 @@ def test_other_code_is_refused(folder: Path, listing: Listing, keep: Callable[..
         cost_tables(listing, folder)
 
 
-def test_time_is_no_merit(folder: Path, listing: Listing) -> None:
+def test_neither_time_nor_more_strength_is_a_merit(folder: Path, listing: Listing) -> None:
     rival = replace(listing.rows[1], label="rival", models=models("second", "second"))
     marks_, costs = cost_tables(replace(listing, rows=(*listing.rows, rival)), folder)
     assert (entry(marks_, "ours", "FID").mark, entry(marks_, "rival", "FID").mark) == ("best", "second")
     assert costs.columns[-1].name == "seconds a picture, ratio"
     assert {line.entries[-1].mark for line in costs.lines} == {""}
+    assert [it.kind for it in costs.columns] == ["ours"] * len(costs.columns)
+    assert costs.columns[0].metric == "similarity"
+    unranked = [place for place, it in enumerate(costs.columns) if "ratio" in it.name]
+    assert len(unranked) == 4
+    assert {line.entries[place].mark for line in costs.lines for place in unranked} == {""}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from apdm.benchmark.table import Column, Entry, Line, marked
 
@@ -47,6 +48,10 @@ def test_one_defence_alone_is_not_marked() -> None:
 def test_published_figures_and_controls_are_not_marked() -> None:
     for kind in ("published", "controls"):
         assert marks(0.1, 0.2, column=Column("similarity", "DINO", "dog", "lower", kind)) == ["", ""]
+
+
+def test_where_the_best_is_no_merit_nothing_is_marked() -> None:
+    assert marks(0.1, 0.2, column=replace(LOWER, ranked=False)) == ["", ""]
 
 
 def test_each_column_is_marked_by_itself() -> None:

@@ -15,13 +15,15 @@ ALL = "all"  # the column of all classes together
 @dataclass(frozen=True)
 class Column:
     """One metric of one class, `name` being its own or its judge's; `better` is higher or lower. `kind` says
-    whose figures they are: ours, those of our controls, or the published ones."""
+    whose figures they are: ours, those of our controls, or the published ones. Where nobody is `ranked`, the
+    best figure is no merit, or says nothing."""
 
     metric: str
     name: str
     class_noun: str
     better: str
     kind: str = OURS
+    ranked: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,15 @@ class Table:
 
 
 def marked(columns: Sequence[Column], lines: Sequence[Line]) -> tuple[Line, ...]:
-    """The lines with the best and the second best defence of each column of ours marked; equals share a mark.
+    """The lines with the best and the second best defence of each ranked column of ours marked; equals share
+    a mark.
 
     Controls, placebos and unfinished rows are not in the running, nor is a rate that is not defined; one
     defence alone has nothing to be better than.
     """
     marks: dict[tuple[int, int], str] = {}
     for number, column in enumerate(columns):
-        if column.kind != OURS:
+        if column.kind != OURS or not column.ranked:
             continue
         found = {
             place: value
