@@ -68,9 +68,8 @@ def _asked(described: Described) -> Iterator[tuple[str, tuple[str, ...], str, st
     if alike and len(nouns) > 1:
         yield MANY.format(nouns[0]), COUNTS, str(len(nouns)), "counting"
     for noun in dict.fromkeys(nouns):
-        words = {main_colour(toy).word for toy in toys if toy.class_noun == noun}
-        word = words.pop()
-        if not words and coloured(noun, word, nouns.count(noun)) in caption:
+        word = next(main_colour(toy).word for toy in toys if toy.class_noun == noun)
+        if coloured(noun, word, nouns.count(noun)) in caption:
             yield COLOUR.format(noun), (*palette(noun), NOTHING), word, "color"
     if not alike and (" to the left of " in caption or " to the right of " in caption):
         one, other = sorted(nouns)  # so that the order gives nothing away
