@@ -58,7 +58,7 @@ def keep(tmp_path: Path, make_outcome: Callable[..., Outcome]) -> Callable[..., 
     """Writes a record of `who`."""
 
     def write_down(digest: str, who: str, found: Marks, control: Marks, **changes: Any) -> None:
-        cell = {"model": "toybox", "subject": who, "seed": 0}
+        cell = {"model": "toybox", "subject": who, "class_noun": "dog", "seed": 0}
         made = replace(make_outcome("it-0", [0.0]), digest=digest, cell=cell, measured=found, control=control)
         write(replace(made, **changes), record_path(tmp_path, digest))
 
@@ -183,6 +183,15 @@ def test_a_tables_name_says_what_it_is(folder: Path, listing: Listing) -> None:
         "Model toybox. 2 protected models; every model draws 2 captions (FID, KID, CLIP score), 2 captions "
         "for TIFA and 4 prompts for GenEval, all with the same seeds."
     )
+
+
+def test_notes_say_on_what_similarities_rest(folder: Path, listing: Listing) -> None:
+    notes = " ".join(cost_tables(listing, folder)[1].notes)
+    assert "Similarity is to held-out photos." in notes
+    assert "on the protected subject (2 subjects, 1 attack seed each)" in notes
+    assert "those of the ratios are narrower than they should be" in notes
+    same = " ".join(cost_tables(replace(listing, same_images=True), folder)[1].notes)
+    assert "Similarity is to the photos trained on, as in the paper." in same
 
 
 def test_judges_say_how_far_they_are_right(folder: Path, listing: Listing, keep: Callable[..., None]) -> None:

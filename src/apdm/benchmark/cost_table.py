@@ -25,7 +25,7 @@ from apdm.benchmark.outcome import (
 )
 from apdm.benchmark.preservation import NEIGHBOUR, OTHER, SAME
 from apdm.benchmark.table import CONTROL, PUBLISHED, Column, Entry, Line, Table, marked
-from apdm.benchmark.tabulate import code_of, digests_of, judges_of, many, refuse_mixtures
+from apdm.benchmark.tabulate import code_of, compared_with, digests_of, judges_of, many, refuse_mixtures
 from apdm.errors import InputError
 from apdm.metrics.base import Interval
 from apdm.metrics.statistics import (
@@ -281,6 +281,15 @@ def of_renders(measured: Mapping[str, Measured]) -> list[str]:
     ]
 
 
+def attacks_of(records: Records) -> str:
+    """Such as "4 subjects, 1 attack seed each"."""
+    runs = [runs for row in records.listing.rows for by in row.cells.values() for runs in by]
+    done = [records.found[digest].cell for several in runs for digest in several if digest in records.found]
+    subjects = {(str(cell["class_noun"]), str(cell["subject"])) for cell in done}
+    seeds = {str(cell["seed"]) for cell in done}
+    return f"{many(len(subjects), 'subject')}, {many(len(seeds), 'attack seed')} each"
+
+
 def notes(records: Records, unprotected: Outcome, missing: int) -> tuple[str, ...]:
     listing, measured = records.listing, unprotected.measured
     prompts = sum(len(measured[task].values) for task in tasks_of("geneval", unprotected))
@@ -297,10 +306,13 @@ def notes(records: Records, unprotected: Outcome, missing: int) -> tuple[str, ..
         "intervals are narrower than they should be.",
         *of_renders(measured),
         "FID and KID depend on judge, references and number of pictures: compare them within a table only.",
-        "Similarity and protection rate are of the attack on the protected subject, against the same attack "
-        "on the unprotected model and that model's pictures before any attack. A strength ratio is how far "
-        "the attack by somebody else gets on the protected model, over how far on the unprotected one: 1 is "
-        "unharmed. Told apart: the share of a neighbour's pictures that are more like it than the protected.",
+        f"Similarity is to {compared_with(listing)}. It and the protection rate are of the attack on the "
+        f"protected subject ({attacks_of(records)}), against the same attack on the unprotected model and "
+        "that model's pictures of the class before any attack.",
+        "A strength ratio is how far the attack by somebody else, with one seed, gets on the protected "
+        "model, over how far on the unprotected one: 1 is unharmed. Told apart: the share of a neighbour's "
+        "pictures that are more like it than the protected. The same others attack several models, which an "
+        "interval takes for so many others: those of the ratios are narrower than they should be.",
         f"{len(records.found)} cells, {missing} more not finished; evaluation {unprotected.evaluation}, "
         f"{code_of(by[0])}; made on {'; '.join(sorted({it.device for it in by}))}.",
         *([listing.note] if listing.note else []),

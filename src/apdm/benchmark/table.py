@@ -28,8 +28,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure with its 95 % interval and the number of pictures behind it; a published one is only a value.
-    None: nothing is there."""
+    """A figure with its 95 % interval and the number behind it: of pictures; of TIFA of captions, of GenEval
+    of prompts, both once a model, and of time of pairs of batches. A published one is only a value. None:
+    nothing is there."""
 
     value: float | None
     low: float | None = None

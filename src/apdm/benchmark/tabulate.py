@@ -118,7 +118,7 @@ def notes(listing: Listing, found: Mapping[str, Outcome], missing: int) -> tuple
     models = sorted({str(it.cell["model"]) for it in outcomes})
     told = [
         f"Model {', '.join(models)}; {judges_of(found)}: mean cosine of its features to "
-        f"{'the photos trained on, as in the paper' if listing.same_images else 'held-out photos'}.",
+        f"{compared_with(listing)}.",
         f"{'; '.join(_counted(noun, listing, found) for noun in _attacked(listing))}. Means over them with "
         "95 % bootstrap intervals over subjects, attack seeds and pictures; nothing is selected. A level "
         "with one member adds nothing to an interval; with two or three it is narrower than it should be.",
@@ -129,6 +129,10 @@ def notes(listing: Listing, found: Mapping[str, Outcome], missing: int) -> tuple
         f"{code_of(by[0])}; made on {'; '.join(sorted({it.device for it in by}))}.",
     ]
     return (*told, listing.note) if listing.note else tuple(told)
+
+
+def compared_with(listing: Listing) -> str:
+    return "the photos trained on, as in the paper" if listing.same_images else "held-out photos"
 
 
 def _attacked(listing: Listing) -> list[str]:
