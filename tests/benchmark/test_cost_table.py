@@ -58,7 +58,7 @@ def keep(tmp_path: Path, make_outcome: Callable[..., Outcome]) -> Callable[..., 
     """Writes a record of `who`."""
 
     def write_down(digest: str, who: str, found: Marks, control: Marks, **changes: Any) -> None:
-        cell = {"model": "toybox", "subject": who, "seed": 0}
+        cell = {"model": "toybox", "subject": who, "class_noun": "dog", "seed": 0}
         made = replace(make_outcome("it-0", [0.0]), digest=digest, cell=cell, measured=found, control=control)
         write(replace(made, **changes), record_path(tmp_path, digest))
 
@@ -103,7 +103,12 @@ def listing(make_listing: Callable[..., Listing]) -> Listing:
         ("unprotected", "control", plain, {"clip": {"all": 0.2878}}, models("plain", "plain")),
         ("ours", "defence", own, {"clip": {"all": 0.2853}}, models("first", "second")),
         name="table2",
-        before={who: f"{who} before" for who in SUBJECTS},
+        before={
+            **{f"{who} {how}": f"{who} before" for who in ("rex", "fido") for how in ("plain", "own")},
+            **{
+                f"{who} on {it}": f"{who} before" for who in ("same", "cat", "near") for it in ("rex", "fido")
+            },
+        },
     )
 
 
@@ -180,6 +185,15 @@ def test_a_tables_name_says_what_it_is(folder: Path, listing: Listing) -> None:
     )
 
 
+def test_notes_say_on_what_similarities_rest(folder: Path, listing: Listing) -> None:
+    notes = " ".join(cost_tables(listing, folder)[1].notes)
+    assert "Similarity is to held-out photos." in notes
+    assert "on the protected subject (2 subjects, 1 attack seed each)" in notes
+    assert "those of the ratios are narrower than they should be" in notes
+    same = " ".join(cost_tables(replace(listing, same_images=True), folder)[1].notes)
+    assert "Similarity is to the photos trained on, as in the paper." in same
+
+
 def test_judges_say_how_far_they_are_right(folder: Path, listing: Listing, keep: Callable[..., None]) -> None:
     renders = {"renders clip": measured(0.5, 0.25), "renders tifa": measured(1.0, 0.975)}
     keep("plain", "", EXAMS["plain"] | renders, {})
@@ -200,6 +214,24 @@ def test_what_is_not_finished_is_counted_and_left_out(folder: Path, listing: Lis
         cost_tables(listing, folder)
 
 
+def test_a_subject_without_its_baseline_has_a_similarity_and_no_rate(folder: Path, listing: Listing) -> None:
+    record_path(folder, "rex before").unlink()
+    record_path(folder, "near before").unlink()
+    _, costs = cost_tables(listing, folder)
+    assert [line.missing for line in costs.lines] == [1, 2]  # the unprotected model's row has no others
+    assert (entry(costs, "ours", "similarity").n, entry(costs, "ours", "protection rate").n) == (4, 2)
+    assert entry(costs, "ours", "neighbour, strength ratio").value is None
+    assert entry(costs, "ours", "neighbour told apart").n == 4
+    assert "2 more not finished" in costs.notes[-1]
+
+
+def test_a_run_that_is_listed_twice_counts_once(folder: Path, listing: Listing) -> None:
+    """Without an attack its seed is in no digest."""
+    twice = replace(listing.rows[1], cells={"dog": (("rex own", "rex own"), ("fido own",))})
+    found = cost_tables(replace(listing, rows=(listing.rows[0], twice)), folder)[1]
+    assert entry(found, "ours", "protection rate").n == 4
+
+
 def test_other_code_is_refused(folder: Path, listing: Listing, keep: Callable[..., None]) -> None:
     other = (Provenance("b" * 40, False, "cpu, 1 thread", {}),)
     keep("first", "", EXAMS["first"], {}, provenance=other)
@@ -207,9 +239,14 @@ def test_other_code_is_refused(folder: Path, listing: Listing, keep: Callable[..
         cost_tables(listing, folder)
 
 
-def test_time_is_no_merit(folder: Path, listing: Listing) -> None:
+def test_neither_time_nor_more_strength_is_a_merit(folder: Path, listing: Listing) -> None:
     rival = replace(listing.rows[1], label="rival", models=models("second", "second"))
     marks_, costs = cost_tables(replace(listing, rows=(*listing.rows, rival)), folder)
     assert (entry(marks_, "ours", "FID").mark, entry(marks_, "rival", "FID").mark) == ("best", "second")
     assert costs.columns[-1].name == "seconds a picture, ratio"
     assert {line.entries[-1].mark for line in costs.lines} == {""}
+    assert [it.kind for it in costs.columns] == ["ours"] * len(costs.columns)
+    assert costs.columns[0].metric == "similarity"
+    unranked = [place for place, it in enumerate(costs.columns) if "ratio" in it.name]
+    assert len(unranked) == 4
+    assert {line.entries[place].mark for line in costs.lines for place in unranked} == {""}

@@ -40,7 +40,7 @@ def data(tmp_path: Path) -> Path:
         "include": [{"class": "bench", "count": 1}],
     }
     (tmp_path / "prompts.jsonl").write_text(json.dumps(prompt))
-    (tmp_path / "names.txt").write_text("person\ncomputer mouse\n")
+    (tmp_path / "names.txt").write_text("person\ncomputer mouse\nhot_dog_bun\n")
     (tmp_path / "photos").mkdir()
     for number in range(5):
         (tmp_path / "photos" / f"{number}.JPG").write_bytes(b"x" * number)
@@ -68,7 +68,10 @@ def test_files_are_read_below_data(data: Path) -> None:
     assert found.objects[0].include[0].label == "bench"
     assert isinstance(found.references, tuple)
     assert [it.name for it in found.references] == ["0.JPG", "1.JPG", "2.JPG", "3.JPG", "4.JPG"]
-    assert found.class_names == ("person", "computer mouse")
+    few = paper(replace(FILES, first_references=4), data, {})
+    assert few.references == found.references[:4]
+    assert few.about["references"] != found.about["references"]
+    assert found.class_names == ("person", "computer mouse", "hot_dog_bun")  # as a network may have it
     (data / "captions.json").unlink()
     (data / "lines.txt").write_text("one\ntwo\n\nthree\nfour\n")
     assert paper(replace(FILES, captions="lines.txt"), data, {}).captions == ("one", "two", "three", "four")
@@ -81,6 +84,7 @@ def test_files_are_read_below_data(data: Path) -> None:
         ({"captions": "questions.json"}, "questions.json has no captions"),
         ({"first": 9}, "'captions.json' has 5 captions"),
         ({"references": "nowhere"}, "holds 0 pictures"),
+        ({"first_references": 9}, "holds 5 pictures"),
         ({"questions": "prompts.txt"}, "prompts.txt cannot be read"),
         ({"objects": "none.jsonl"}, "none.jsonl cannot be read"),
         ({"class_names": "none.txt"}, "none.txt cannot be read"),
@@ -110,5 +114,13 @@ def test_marks_depend_on_all_that_is_asked(data: Path) -> None:
     first = about(paper(FILES, data, {"clip": "a"}))
     assert about(paper(FILES, data, {"clip": "a"})) == first
     assert about(paper(FILES, data, {"clip": "b"})) != first
-    (data / "photos" / "4.JPG").write_bytes(b"more of it")
-    assert about(paper(FILES, data, {"clip": "a"})) != first
+    changes: list[tuple[str, str | bytes]] = [
+        ("photos/4.JPG", b"more of it"),
+        ("names.txt", "person\nmouse\nhot_dog_bun\n"),
+        ("questions.json", (data / "questions.json").read_text().replace('"yes"}', '"no"}')),
+        ("prompts.jsonl", (data / "prompts.jsonl").read_text().replace('"count": 1', '"count": 2')),
+    ]
+    for name, text in changes:
+        (data / name).write_bytes(text.encode() if isinstance(text, str) else text)
+        before, first = first, about(paper(FILES, data, {"clip": "a"}))
+        assert first != before, name

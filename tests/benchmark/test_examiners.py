@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from apdm import assets
 from apdm.benchmark import examiners as module
 from apdm.benchmark.exam import Exam, paper
-from apdm.benchmark.examiners import Verbatim, examiners, places
+from apdm.benchmark.examiners import Verbatim, check_questions, examiners, places
 from apdm.errors import InputError
+from apdm.metrics import detectors
 from apdm.metrics.geneval import GENEVAL, Prompt, Requirement
 from apdm.metrics.toy_detector import RULES
 
@@ -32,7 +35,11 @@ def test_networks_of_the_field_lie_where_they_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"clip": "toybox-clap"}, "exam.clip is 'toybox-clap': use toybox-clip, toybox-detector"),
+        ({"clip": "toybox-clap"}, "exam.clip is 'toybox-clap': use toybox-clip, a network's folder"),
+        ({"clip": "toybox-detector"}, "exam.clip is 'toybox-detector': use toybox-clip, a network's"),
+        ({"answerer": "toybox-clip"}, "exam.answerer is 'toybox-clip': use toybox-detector, a network's"),
+        ({"detector": "toybox-clip"}, "exam.detector is 'toybox-clip': use toybox-detector, a network's"),
+        ({"sentences": "toybox-clip"}, "exam.sentences is 'toybox-clip': use a network's"),
         ({"sentences": ""}, "exam.sentences is ''"),
         ({"distance": "incepton"}, "there is no judge 'incepton'"),
     ],
@@ -43,14 +50,48 @@ def test_what_is_no_name_is_refused(changes: dict[str, str], said: str) -> None:
 
 
 def test_toys_judges_ship_with_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class Shipped:
-        def folder(self) -> Path:
-            return tmp_path
+    for name in ("toybox-clip", "toybox-detector"):
+        (tmp_path / name).mkdir()
+        assets.write_sums(tmp_path / name)
+    monkeypatch.setattr(assets, "WEIGHTS", tmp_path)
+    toys = replace(
+        FIELD, distance="toybox-clip", clip="toybox-clip", answerer="toybox-detector", sentences=""
+    )
+    assert places(toys) == {
+        "distance": str(tmp_path / "toybox-clip"),
+        "clip": str(tmp_path / "toybox-clip"),
+        "answerer": str(tmp_path / "toybox-detector"),
+        "detector": "a/detector",
+    }  # and no sentences: its answers are choices
 
-    monkeypatch.setattr(module, "SHIPPED", {"toybox-clip": Shipped(), "toybox-detector": Shipped()})
-    toys = replace(FIELD, clip="toybox-clip", answerer="toybox-detector", sentences="")
-    assert places(toys)["answerer"] == str(tmp_path)
-    assert "sentences" not in places(toys)  # answers are choices
+
+def test_a_detector_of_toys_is_asked_about_toys(tmp_path: Path) -> None:
+    asked = {"id": "x", "caption": "a red bus", "question": "is it red?", "element_type": "color"}
+    (tmp_path / "tifa.json").write_text(json.dumps([asked | {"choices": ["yes", "no"], "answer": "yes"}]))
+    file = replace(FIELD, questions="tifa.json")
+    check_questions(paper(file, tmp_path, {}))
+    with pytest.raises(InputError, match="'is it red\\?' is no question about toys"):
+        check_questions(paper(replace(file, answerer="toybox-detector"), tmp_path, {}))
+
+
+def test_any_detector_of_the_field_is_loaded_by_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Detector:
+        network = torch.nn.Identity()
+
+    asked: list[object] = []
+
+    def told(*arguments: object) -> Detector:
+        asked.append(arguments)
+        return Detector()
+
+    class Clip:
+        name, fingerprint = "clip", "0"
+
+    monkeypatch.setattr(detectors, "detector", told)
+    exam = replace(paper(FIELD, None, {}), class_names=("a", "b"))
+    found = module._detector(exam, "a/detector", Clip(), torch.device("cpu"))  # pyright: ignore[reportPrivateUsage]
+    assert isinstance(found[0], Detector)
+    assert asked == [("a/detector", exam.objects, ("a", "b"))]
 
 
 def test_an_answer_that_is_no_choice_is_refused() -> None:

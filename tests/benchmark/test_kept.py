@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+
+from apdm.benchmark.kept import Kept
 
 
 @pytest.fixture
@@ -37,6 +40,33 @@ def test_an_exam_is_of_the_model_alone(plan: Any, exam_plan: Callable[..., Any])
 def test_another_exam_is_another_cell(plan: Any, exam_plan: Callable[..., Any], old: str, new: str) -> None:
     other = exam_plan(exam=((old, new),))
     assert other.models["model"]["dog"][0].kept.digest != plan.models["model"]["dog"][0].kept.digest
+
+
+@pytest.mark.parametrize(
+    ("of", "changes", "others"),
+    [
+        ({"seed": 7}, {}, ""),  # of an attack's draws
+        ({"setup_seed": 7}, {}, "exam drawn"),
+        ({"weights": "other"}, {}, "exam drawn references"),
+        ({}, {"num_inference_steps": 9}, "exam drawn"),
+        ({}, {"sample_batch_size": 3}, "exam"),  # the time that a batch takes, and no picture
+        ({"weight of": "distance"}, {}, "exam references"),
+        ({"weight of": "clip"}, {}, "exam"),
+    ],
+)
+def test_what_each_work_depends_on(
+    plan: Any, of: dict[str, Any], changes: dict[str, Any], others: str
+) -> None:
+    kept = plan.models["attack"]["dog"][0].kept
+    paper = kept.paper
+    if judge := of.pop("weight of", None):
+        paper = replace(paper, weights={**paper.weights, judge: "other"})
+    changed = Kept(replace(kept.of, sampling=replace(kept.of.sampling, **changes), **of), paper)
+    found = [
+        {"exam": it.digest, "drawn": it.drawn("captions").digest, "references": it.references.digest}
+        for it in (kept, changed)
+    ]
+    assert {name for name in found[0] if found[0][name] != found[1][name]} == set(others.split())
 
 
 def test_who_is_personalised_beside_it_is_no_matter(plan: Any, exam_plan: Callable[..., Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from apdm import assets
 from apdm.benchmark.kept import Kept
 from apdm.benchmark.plan import Plan, costs, judge_weights
 from apdm.benchmark.runner import Runner
@@ -186,6 +188,34 @@ def test_a_models_digest_holds_all_that_a_result_depends_on(tmp_path: Path) -> N
     assert len(digests) == 2
 
 
+def test_judges_that_ship_are_known_by_their_weights(
+    exam_plan: PlanOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def folder(asset: assets.Asset) -> Path:
+        return tmp_path / asset.name
+
+    monkeypatch.setattr(assets.Asset, "folder", folder)
+    judges, digests = ("toybox-identity", "toybox-clip"), set[str]()
+    for weights in ("before", "after"):
+        for name in (*judges, "toybox-generator"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / "model.safetensors").write_text(weights + name)
+        plan = exam_plan(exam=(("efficientnet-lite0", "toybox-clip"),))
+        of_exam = plan.models["model"]["dog"][0].kept.paper.weights["distance"]
+        assert of_exam == judge_weights("toybox-clip")
+        digests |= {judge_weights(name) for name in judges}
+    assert len(digests) == 4
+    assert judge_weights("efficientnet-lite0") != "efficientnet-lite0"
+
+
+def test_an_exam_that_its_judges_do_not_understand_is_refused(exam_plan: PlanOf, tmp_path: Path) -> None:
+    asked = {"id": "x", "caption": "a bus", "question": "is it red?", "choices": ["yes"], "answer": "yes"}
+    (tmp_path / "tifa.json").write_text(json.dumps([asked | {"element_type": "color"}]))
+    file = ("exam.questions = 6", 'exam.questions = "tifa.json"')
+    with pytest.raises(InputError, match="is no question about toys"):
+        exam_plan(exam=(file, ("somebody/answers", "toybox-detector")), data=tmp_path)
+
+
 def test_models_in_an_exam_come_after_the_attacks_and_say_what_they_are(
     exam_plan: PlanOf, tmp_path: Path
 ) -> None:
@@ -205,10 +235,24 @@ def test_models_in_an_exam_come_after_the_attacks_and_say_what_they_are(
     assert missing == ("references", "pictures captions", "pictures objects")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('role = "control"\n', ""),
+        ('label = "model"\n', 'label = "model"\nrole = "control"\n'),
+    ],
+)
+def test_an_exam_compares_with_the_unprotected_model(exam_plan: PlanOf, change: tuple[str, str]) -> None:
+    with pytest.raises(InputError, match="has an exam and no row, or a protected one, as its control: give"):
+        exam_plan(change)
+
+
 def test_a_listing_says_which_exam_and_whose_attacks_belong_to_a_row(exam_plan: PlanOf) -> None:
     plan = exam_plan()
     listing, models = plan.listing(), plan.models["model"]["dog"]
     row = next(it for it in listing.rows if it.label == "model")
     assert [it.exam for it in row.models["dog"]] == [it.kept.digest for it in models]
     assert row.models["dog"][1].others["neighbour"] == ((models[1].others["neighbour"][0][0].digest,),)
-    assert listing.before == {name: cell.digest for name, cell in plan.before.items()}
+    own, before = plan.rows["model"]["dog"][1][0].digest, plan.before
+    assert listing.before[own] == before[own].digest
+    assert listing.before.keys() == before.keys()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from apdm.benchmark.preservation import NEIGHBOUR, OTHER, SAME
 from apdm.errors import InputError
@@ -33,11 +35,42 @@ def test_a_twins_protection_meets_those_of_the_twin(exam_plan: Callable[..., Any
     assert first.others[NEIGHBOUR][0][0].protected_for.name == "dog-450001"
 
 
-def test_everybody_is_drawn_before_any_attack(exam_plan: Callable[..., Any]) -> None:
-    before = exam_plan().before
-    assert sorted(before) == ["cat-450000", *(f"dog-45000{number}" for number in range(5))]
-    assert all(it.personalizer is None and it.protector is None for it in before.values())
-    assert before["cat-450000"].prompts[0] == "a photo of sks cat"
+def test_before_any_attack_the_class_alone_is_drawn(exam_plan: Callable[..., Any]) -> None:
+    """Of whoever is attacked, in each row's own words, and without the identifier."""
+    words = 'label = "cloak, 0 clean"\nclass_noun = { dog = "puppy" }\nprompts = "diverse"'
+    plan = exam_plan(('label = "cloak, 0 clean"', words))
+    own = [runs[0] for rows in plan.rows.values() for runs in rows["dog"]]
+    models = [it for rows in plan.models.values() for it in rows["dog"]]
+    attacks = {cell.digest: cell for cell in (*own, *(one for it in models for one in it.attacks))}
+    assert {digest: it.subject.name for digest, it in plan.before.items()} == {
+        digest: it.subject.name for digest, it in attacks.items()
+    }
+    assert all(it.personalizer is None and it.protector is None for it in plan.before.values())
+    other = plan.models["model"]["dog"][0].others[OTHER][0][0]
+    assert plan.before[other.digest].prompts == ("a photo of cat", "a portrait of cat")
+    puppy = plan.rows["cloak, 0 clean"]["dog"][0][0]
+    assert plan.before[puppy.digest].prompts[0] == "a puppy in the jungle"
+
+
+def test_who_is_in_no_figure_is_not_drawn(exam_plan: Callable[..., Any]) -> None:
+    unused = exam_plan(exam=(("{ dog = [3, 4] }", "{ dog = [3, 4], cat = [8] }"),))
+    assert {it.subject.name for it in unused.before.values()} == {
+        "cat-450000",
+        *(f"dog-45000{number}" for number in range(5)),
+    }
+
+
+def test_two_of_one_name_have_each_their_own(exam_plan: Callable[..., Any], tmp_path: Path) -> None:
+    for noun, level in (("dogs", 10), ("cats", 200)):
+        (tmp_path / noun / "rex").mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (64, 64), (level, number, 0)).save(tmp_path / noun / "rex" / f"{number}.png")
+    others = 'exam.others = { dog = ["dogs/rex"], cat = ["cats/rex"] }'
+    plan = exam_plan(exam=(("exam.others = { dog = [2], cat = [0] }", others),), data=tmp_path)
+    found = plan.models["model"]["dog"][0].others
+    dog, cat = (plan.before[found[sort][0][0].digest] for sort in (SAME, OTHER))
+    assert (dog.subject.name, cat.subject.name) == ("rex", "rex")
+    assert (dog.class_noun, cat.class_noun) == ("dog", "cat")
 
 
 @pytest.mark.parametrize(

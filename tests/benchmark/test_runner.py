@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +316,13 @@ def test_an_exam_and_all_beside_it_are_made_and_tabulated(
     text = (tmp_path / "tables" / "small-cost-toy.md").read_text()
     assert "0 more not finished" in text
     assert "missing" not in text
+    record_path(tmp_path, plan.models["attack"]["dog"][0].kept.digest).unlink()
+    bare = replace(plan.listing(), name="another", before={})
+    write(bare, tmp_path / "tables" / "another-toy.json")
+    main(["table", str(tmp_path)])
+    *written, said = capsys.readouterr().out.splitlines()
+    assert [Path(line).name for line in written] == [f"another-toy.{kind}" for kind in ("md", "tex", "html")]
+    assert said == "small at size toy: the unprotected model has no exam yet"
 
 
 def test_who_is_attacked_on_anothers_model_is_compared_with_both(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from apdm.benchmark.table import Column, Entry, Line, marked
 
 LOWER, HIGHER = Column("similarity", "judge", "dog", "lower"), Column("brisque", "BRISQUE", "dog", "higher")
@@ -34,7 +37,8 @@ def test_equals_share_a_mark() -> None:
 def test_controls_placebos_and_unfinished_rows_are_not_in_the_running() -> None:
     assert marks(0.1, 0.2, 0.3, 0.4, roles="cdpd") == ["", "best", "", "second"]
     assert marks(0.1, 0.2, 0.3, missing="x") == ["", "best", "second"]
-    assert marks(None, 0.2, 0.3) == ["", "best", "second"]
+    for nothing in (None, math.nan, math.inf, -math.inf):
+        assert marks(nothing, 0.2, 0.3) == ["", "best", "second"]
 
 
 def test_one_defence_alone_is_not_marked() -> None:
@@ -44,6 +48,10 @@ def test_one_defence_alone_is_not_marked() -> None:
 def test_published_figures_and_controls_are_not_marked() -> None:
     for kind in ("published", "controls"):
         assert marks(0.1, 0.2, column=Column("similarity", "DINO", "dog", "lower", kind)) == ["", ""]
+
+
+def test_where_the_best_is_no_merit_nothing_is_marked() -> None:
+    assert marks(0.1, 0.2, column=replace(LOWER, ranked=False)) == ["", ""]
 
 
 def test_each_column_is_marked_by_itself() -> None:

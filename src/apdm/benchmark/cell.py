@@ -154,7 +154,7 @@ class Cell:
             "model": protected.about if protected else self.weights,
             "prompt": prompt,
             "count": self.class_images,
-            "sampling": _drawn_by(self.sampling),
+            "sampling": drawn_by(self.sampling),
             "seed": self.setup_seed,
         }
         return Work("class-images", "", about)
@@ -171,7 +171,7 @@ class Cell:
         """The pictures by the attacked model; without a personalizer by the model as it is."""
         asked = {
             "prompts": list(self.prompts),
-            "sampling": _drawn_by(self.sampling),
+            "sampling": drawn_by(self.sampling),
             "seed": self.setup_seed,
             "model": self.protected.about if self.protected else self.weights,
         }
@@ -209,7 +209,7 @@ class Cell:
         return tuple({work.digest: work for work in asked if work}.values())
 
 
-def _drawn_by(sampling: Sampling) -> About:
+def drawn_by(sampling: Sampling) -> About:
     """What pictures depend on, rounding apart: how many are drawn at a time is memory and speed."""
     told: dict[str, object] = plain(sampling)
     return {name: value for name, value in told.items() if name != "sample_batch_size"}

@@ -5,7 +5,7 @@ same against the unprotected model, pair by pair, and attacks by others, beside 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +14,18 @@ from jaxtyping import Float64
 
 from apdm.benchmark.examiners import Verbatim
 from apdm.benchmark.grid import MARKS
-from apdm.benchmark.outcome import TO_OWNER, ListedRow, Listing, Measured, Outcome, read_outcome
+from apdm.benchmark.outcome import (
+    TO_OWNER,
+    ListedRow,
+    Listing,
+    Measured,
+    Outcome,
+    read_outcome,
+    record_path,
+)
 from apdm.benchmark.preservation import NEIGHBOUR, OTHER, SAME
 from apdm.benchmark.table import CONTROL, PUBLISHED, Column, Entry, Line, Table, marked
-from apdm.benchmark.tabulate import code_of, digests_of, judges_of, many, refuse_mixtures
+from apdm.benchmark.tabulate import code_of, compared_with, digests_of, judges_of, many, refuse_mixtures
 from apdm.errors import InputError
 from apdm.metrics.base import Interval
 from apdm.metrics.statistics import (
@@ -35,8 +43,9 @@ BETTER = {"fid": "lower", "kid": "lower", "clip": "higher", "tifa": "higher", "g
 NAMES = {"fid": "FID", "kid": "KID", "clip": "CLIP score", "tifa": "TIFA, %", "geneval": "GenEval"}
 SCALES = {"tifa": 100.0}  # as it is published
 DISTANCES = ("fid", "kid")
-TIME = "seconds a picture, ratio"
 NOWHERE = Entry(None)
+RATED = ("protected", "unprotected", "class")  # what a rate or a ratio rests on
+APART = ("apart", "apart unprotected")
 
 Figure = tuple[Column, Callable[[ListedRow], Entry]]
 
@@ -50,8 +59,7 @@ class Records:
 
     @property
     def unprotected(self) -> Outcome | None:
-        control = next((row for row in self.listing.rows if row.role == CONTROL), self.listing.rows[0])
-        return self.found.get(next(iter(exams_of(control))))
+        return self.found.get(unprotected_exam(self.listing))
 
     def exams(self, row: ListedRow) -> list[Outcome]:
         """Of the row's models, each once."""
@@ -62,7 +70,9 @@ class Records:
         return {digest: it for digest, it in self.found.items() if it.control}
 
     def missing(self, row: ListedRow) -> int:
-        return len(every_digest(row) - self.found.keys())
+        """With what was drawn before the row's attacks, on which its rates rest."""
+        before = {self.listing.before[it] for it in every_digest(row) if it in self.listing.before}
+        return len((every_digest(row) | before) - self.found.keys())
 
 
 def cost_tables(listing: Listing, folder: Path) -> tuple[Table, Table]:
@@ -77,6 +87,17 @@ def cost_tables(listing: Listing, folder: Path) -> tuple[Table, Table]:
     refuse_mixtures(list(found.values()))
     told = notes(records, records.unprotected, len(wanted) - len(found))
     return marks_table(records, records.unprotected, told), costs_table(records, records.unprotected, told)
+
+
+def any_examined(listing: Listing, folder: Path) -> bool:
+    """Whether the unprotected model has its exam, so that `cost_tables` has something to compare with."""
+    return record_path(folder, unprotected_exam(listing)).exists()
+
+
+def unprotected_exam(listing: Listing) -> str:
+    """Its cell: every plan with exams has such a control."""
+    control = next(row for row in listing.rows if row.role == CONTROL)
+    return exams_of(control)[0]
 
 
 def exams_of(row: ListedRow) -> list[str]:
@@ -155,35 +176,32 @@ def named(metric: str, exam: Outcome) -> str:
 def costs_table(records: Records, unprotected: Outcome, notes: tuple[str, ...]) -> Table:
     """What is bought, and what it costs, row by row."""
     listing = records.listing
-    similarity = f"similarity ({judges_of(records.attacks)})"
-    figures = [
-        _attack(records, similarity, lambda means: means["protected"], better="lower"),
+    similarity = Column("similarity", f"similarity ({judges_of(records.attacks)})", "", "lower")
+    attacks = partial(attacked, records)
+    figures: list[Figure] = [
+        (similarity, partial(attacks, lambda means: means["protected"], ("protected",), None)),
         (Column("ratio", "protection rate", "", "higher"), partial(rate_of, records)),
     ]
     for metric in MARKS:
         column = Column(f"{metric} change", f"{NAMES[metric]}, change", "", BETTER[metric])
         figures.append((column, partial(change_of, records, metric, unprotected)))
-    for sort in (SAME, OTHER, NEIGHBOUR):
-        figures.append(_attack(records, f"{sort}, strength ratio", strength_ratio, sort))
-    figures.append(_attack(records, f"{NEIGHBOUR} told apart, change", told_apart_change, NEIGHBOUR))
-    figures.append((Column("ratio", TIME, "", "lower"), lambda row: time_of(records.exams(row))))
+    for sort in (SAME, OTHER, NEIGHBOUR):  # 1 is unharmed, and more is no merit
+        ratio = Column("ratio", f"{sort}, strength ratio", "", "higher", ranked=False)
+        figures.append((ratio, partial(attacks, strength_ratio, RATED, sort)))
+    apart = Column("ratio", f"{NEIGHBOUR} told apart, change", "", "higher")
+    figures.append((apart, partial(attacks, told_apart_change, APART, NEIGHBOUR)))
+    time = Column("ratio", "seconds a picture, ratio", "", "lower", ranked=False)  # no defence is quicker
+    figures.append((time, lambda row: time_of(records.exams(row))))
     return _table(records, f"{listing.name}-{COST}", f"{listing.title}: what it costs", figures, notes)
 
 
 def rate_of(records: Records, row: ListedRow) -> Entry:
     """Nothing of the control, which would be compared with itself."""
-    return NOWHERE if row.role == CONTROL else attacked(records, protection_rate, None, row)
-
-
-def _attack(
-    records: Records, name: str, statistic: Statistic, sort: str | None = None, better: str = "higher"
-) -> Figure:
-    """Of attacks on a row's models by `sort` of others, or by the protected subjects' own photos."""
-    return Column("ratio", name, "", better), partial(attacked, records, statistic, sort)
+    return NOWHERE if row.role == CONTROL else attacked(records, protection_rate, RATED, None, row)
 
 
 def told_apart_change(means: Means) -> Float64[np.ndarray, "draws"]:
-    return means["apart"] - means["apart before"]
+    return means["apart"] - means["apart unprotected"]
 
 
 def time_of(exams: Sequence[Outcome]) -> Entry:
@@ -195,39 +213,37 @@ def time_of(exams: Sequence[Outcome]) -> Entry:
     return entry_of(interval, sum(len(it[0]) for it in runs))
 
 
-def attacked(records: Records, statistic: Statistic, sort: str | None, row: ListedRow) -> Entry:
-    """The statistic over the row's subjects; of each, all attacks on its model count alike."""
-    cells: dict[str, list[list[np.ndarray]]] = {}
+def attacked(
+    records: Records, statistic: Statistic, rests_on: Sequence[str], sort: str | None, row: ListedRow
+) -> Entry:
+    """The statistic over the row's subjects; of each, all attacks on its model count alike of which there is
+    what it `rests_on`."""
+    cells: dict[str, list[list[np.ndarray]]] = {key: [] for key in rests_on}
     for noun, subjects in row.cells.items():
         for number, own in enumerate(subjects):
             members = [own] if sort is None else row.models[noun][number].others.get(sort, ())
             digests = [digest for runs in members for digest in dict.fromkeys(runs)]
-            done = [records.found[digest] for digest in digests if digest in records.found]
-            for key, runs in of_attacks(records, done).items():
-                cells.setdefault(key, []).append(runs)
-    if not cells:
+            known = [it for digest in digests if (it := of_attack(records, digest)).keys() >= set(rests_on)]
+            for key in rests_on if known else ():
+                cells[key].append([it[key] for it in known])
+    runs = [images for subject in cells[rests_on[0]] for images in subject]
+    if not runs:
         return NOWHERE
-    pictures = sum(len(images) for runs in cells["protected"] for images in runs)
-    whole = {key: cell for key, cell in cells.items() if len(cell) == len(cells["protected"])}
-    return entry_of(hierarchical_bootstrap(statistic, whole, seed=0), pictures)
+    return entry_of(hierarchical_bootstrap(statistic, cells, seed=0), sum(map(len, runs)))
 
 
-def of_attacks(records: Records, done: Sequence[Outcome]) -> dict[str, list[np.ndarray]]:
-    """Similarities of one model's attacks, of their controls and before any; and whether each picture is told
-    apart from the protected subject."""
-    known = [it for it in done if records.listing.before[str(it.cell["subject"])] in records.found]
-    if not known:
+def of_attack(records: Records, digest: str) -> dict[str, np.ndarray]:
+    """Similarities of an attack's pictures, of its control's and of those before any; and whether each is
+    told apart from the protected subject. What is not finished is left out."""
+    it, before = (records.found.get(some) for some in (digest, records.listing.before[digest]))
+    if it is None:
         return {}
-    before = [records.found[records.listing.before[str(it.cell["subject"])]] for it in known]
-    cells = {
-        "protected": [values(it.measured["similarity"]) for it in known],
-        "unprotected": [values(it.control["similarity"]) for it in known],
-        "class": [values(it.measured["similarity"]) for it in before],
-    }
-    if all(TO_OWNER in it.measured for it in known):
-        cells["apart"] = [told_apart(it.measured) for it in known]
-        cells["apart before"] = [told_apart(it.control) for it in known]
-    return cells
+    found = {"protected": values(it.measured["similarity"]), "unprotected": values(it.control["similarity"])}
+    if before:
+        found["class"] = values(before.measured["similarity"])
+    if TO_OWNER in it.measured:
+        found |= {"apart": told_apart(it.measured), "apart unprotected": told_apart(it.control)}
+    return found
 
 
 def told_apart(measured: Mapping[str, Measured]) -> np.ndarray:
@@ -251,10 +267,7 @@ def _table(
         for row in records.listing.rows
     ]
     columns = tuple(column for column, _ in figures)
-    ranked = [
-        replace(it, kind=PUBLISHED) if it.name == TIME else it for it in columns
-    ]  # no defence is quicker
-    return Table(name, records.listing.size, title, columns, marked(ranked, lines), notes)
+    return Table(name, records.listing.size, title, columns, marked(columns, lines), notes)
 
 
 def of_renders(measured: Mapping[str, Measured]) -> list[str]:
@@ -266,6 +279,15 @@ def of_renders(measured: Mapping[str, Measured]) -> list[str]:
         f"The judges give renders of the captioned scenes themselves a CLIP score of {clip:.4f} and a TIFA "
         f"of {100 * right:.2f} %."
     ]
+
+
+def attacks_of(records: Records) -> str:
+    """Such as "4 subjects, 1 attack seed each"."""
+    runs = [runs for row in records.listing.rows for by in row.cells.values() for runs in by]
+    done = [records.found[digest].cell for several in runs for digest in several if digest in records.found]
+    subjects = {(str(cell["class_noun"]), str(cell["subject"])) for cell in done}
+    seeds = {str(cell["seed"]) for cell in done}
+    return f"{many(len(subjects), 'subject')}, {many(len(seeds), 'attack seed')} each"
 
 
 def notes(records: Records, unprotected: Outcome, missing: int) -> tuple[str, ...]:
@@ -284,10 +306,13 @@ def notes(records: Records, unprotected: Outcome, missing: int) -> tuple[str, ..
         "intervals are narrower than they should be.",
         *of_renders(measured),
         "FID and KID depend on judge, references and number of pictures: compare them within a table only.",
-        "Similarity and protection rate are of the attack on the protected subject, against the same attack "
-        "on the unprotected model and that model's pictures before any attack. A strength ratio is how far "
-        "the attack by somebody else gets on the protected model, over how far on the unprotected one: 1 is "
-        "unharmed. Told apart: the share of a neighbour's pictures that are more like it than the protected.",
+        f"Similarity is to {compared_with(listing)}. It and the protection rate are of the attack on the "
+        f"protected subject ({attacks_of(records)}), against the same attack on the unprotected model and "
+        "that model's pictures of the class before any attack.",
+        "A strength ratio is how far the attack by somebody else, with one seed, gets on the protected "
+        "model, over how far on the unprotected one: 1 is unharmed. Told apart: the share of a neighbour's "
+        "pictures that are more like it than the protected. The same others attack several models, which an "
+        "interval takes for so many others: those of the ratios are narrower than they should be.",
         f"{len(records.found)} cells, {missing} more not finished; evaluation {unprotected.evaluation}, "
         f"{code_of(by[0])}; made on {'; '.join(sorted({it.device for it in by}))}.",
         *([listing.note] if listing.note else []),

@@ -17,7 +17,7 @@ from apdm.benchmark.works import digest
 from apdm.benchmark.workshop import held_out_scene
 from apdm.errors import InputError, at_least
 from apdm.metrics import geneval, tifa
-from apdm.prompts import read_captions, read_prompts
+from apdm.prompts import read_captions
 from apdm.toybox.object_prompts import object_prompts
 from apdm.toybox.questions import questions_of
 
@@ -47,13 +47,18 @@ class Exam:
     answerer: str
     """Of TIFA's questions: toybox-detector, or a VQA network's folder or hub id."""
     detector: str
-    """GenEval's: toybox-detector, or an instance segmenter's folder or hub id, with CLIP for colours."""
+    """GenEval's: toybox-detector, or an instance segmenter's or OWL-ViT's folder or hub id, with CLIP for
+    colours."""
     class_names: str = ""
-    """A file with the detector's classes, one a line, where GenEval's prompts call them otherwise."""
+    """A file with the segmenter's classes, one a line, where the prompts call them otherwise than it and
+    COCO do."""
     sentences: str = ""
     """Maps free answers to choices; not needed by an answerer that answers with choices."""
     first: int | None = None
     """So many of a file's captions, its first; all if not given."""
+    first_references: int | None = None
+    """So many of a folder's pictures, its first by name; all if not given. KID's memory grows with their
+    square."""
     pictures_per_prompt: int = 4
     """GenEval's, of each prompt [GenEval]."""
     timed: int = 5
@@ -68,6 +73,7 @@ class Exam:
             "captions": 4,
             "references": 4,
             "first": 4,
+            "first_references": 4,
             "questions": 1,
             "objects": 1,
         }  # halves of pictures
@@ -104,6 +110,7 @@ class Paper:
             "questions": digest(plain(self.questions)),
             "objects": digest(plain(self.objects)),
             "references": self.referred,
+            "class names": self.class_names,
             "judges": dict(self.weights),
             "timed": self.exam.timed,
         }
@@ -122,7 +129,7 @@ def paper(exam: Exam, data: Path | None, weights: Mapping[str, str]) -> Paper:
         captions=_captions(exam, data),
         objects=_objects(exam, data),
         references=_references(exam, data),
-        class_names=read_prompts(_below(data, exam.class_names)) if exam.class_names else None,
+        class_names=_class_names(exam, data),
         exam=exam,
         weights=weights,
         **_questions(exam, data),
@@ -153,12 +160,21 @@ def _objects(exam: Exam, data: Path | None) -> tuple[geneval.Prompt, ...]:
     return geneval.read_prompts(_below(data, exam.objects))
 
 
+def _class_names(exam: Exam, data: Path | None) -> tuple[str, ...] | None:
+    if not exam.class_names:
+        return None
+    from apdm.metrics.detectors import read_names  # loads transformers
+
+    return read_names(_below(data, exam.class_names))
+
+
 def _references(exam: Exam, data: Path | None) -> int | tuple[Path, ...]:
     if isinstance(exam.references, int):
         return exam.references
     folder = _below(data, exam.references)
     files = tuple(sorted(it for it in folder.glob("*") if it.suffix.lower() in PICTURES))
-    if len(files) < 4:
+    files = files[: exam.first_references]
+    if len(files) < (exam.first_references or 4):
         raise InputError(
             f"'{folder}' holds {len(files)} pictures", fix="give a folder with the reference photos"
         )

@@ -15,10 +15,11 @@ from apdm.benchmark.exam import Exam, Paper
 from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor
 from apdm.metrics.geneval import GENEVAL, ColourNamer, Detector, Rules, check_words
-from apdm.metrics.judges import check_name, judge
+from apdm.metrics.judges import check_name, judge, place
 from apdm.metrics.tifa import Answerer, SentenceEncoder
+from apdm.toybox.questions import check_forms
 
-SHIPPED = {asset.name: asset for asset in (TOYBOX_CLIP, TOYBOX_DETECTOR)}
+SHIPPED = {"clip": TOYBOX_CLIP, "answerer": TOYBOX_DETECTOR, "detector": TOYBOX_DETECTOR}  # by purpose
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,32 @@ class Verbatim:
 
 
 def places(exam: Exam) -> dict[str, str]:
-    """Where each judge lies: a folder, a hub id or a name. Raises `InputError` for what can be neither; loads
-    nothing."""
+    """Where each judge lies: a file, a folder, a hub id or a name. Raises `InputError` for what can be none;
+    loads nothing."""
     check_name(exam.distance)
-    purposes = ["clip", "answerer", "detector", *([] if exam.answerer in SHIPPED else ["sentences"])]
-    named: dict[str, str] = {purpose: getattr(exam, purpose) for purpose in purposes}
-    for purpose, name in named.items():
-        folder = bool(name) and Path(name).is_dir()
-        if name not in SHIPPED and not folder and name.count("/") != 1:
-            fix = f"use {', '.join(SHIPPED)}, a network's folder or its hub id"
-            raise InputError(f"exam.{purpose} is '{name}'", fix=fix)
-    found = {key: str(SHIPPED[name].folder()) if name in SHIPPED else name for key, name in named.items()}
-    return {"distance": exam.distance, **found}
+    purposes = ["clip", "answerer", "detector", *([] if _ships("answerer", exam) else ["sentences"])]
+    return {"distance": place(exam.distance), **{purpose: _place(purpose, exam) for purpose in purposes}}
+
+
+def check_questions(paper: Paper) -> None:
+    """Raises `InputError` where the Toybox's detector is asked what it does not understand; loads nothing."""
+    if _ships("answerer", paper.exam):
+        check_forms([it.question for it in paper.questions])
+
+
+def _ships(purpose: str, exam: Exam) -> bool:
+    """Whether it is the Toybox's judge for this purpose."""
+    return purpose in SHIPPED and getattr(exam, purpose) == SHIPPED[purpose].name
+
+
+def _place(purpose: str, exam: Exam) -> str:
+    name: str = getattr(exam, purpose)
+    if _ships(purpose, exam):
+        return str(SHIPPED[purpose].folder())
+    if not (name and Path(name).is_dir()) and name.count("/") != 1:
+        ours = f"{SHIPPED[purpose].name}, " if purpose in SHIPPED else ""
+        raise InputError(f"exam.{purpose} is '{name}'", fix=f"use {ours}a network's folder or its hub id")
+    return name
 
 
 def examiners(paper: Paper, device: torch.device) -> Examiners:
@@ -73,7 +88,7 @@ def examiners(paper: Paper, device: torch.device) -> Examiners:
 
 
 def _answerer(exam: Exam, at: dict[str, str], device: torch.device) -> tuple[Answerer, SentenceEncoder]:
-    if exam.answerer in SHIPPED:
+    if _ships("answerer", exam):
         from apdm.metrics.toy_detector import RULES, ToyDetector
         from apdm.toybox.questions import ToyAnswerer
 
@@ -85,15 +100,15 @@ def _answerer(exam: Exam, at: dict[str, str], device: torch.device) -> tuple[Ans
 
 
 def _detector(paper: Paper, at: str, clip: Any, device: torch.device) -> tuple[Detector, ColourNamer, Rules]:
-    if paper.exam.detector in SHIPPED:
+    if _ships("detector", paper.exam):
         from apdm.metrics.toy_detector import RULES, ToyDetector
 
         toys = ToyDetector(Path(at))
         return toys, toys.colour_namer, RULES
     from apdm.metrics.colours import ClipColours
-    from apdm.metrics.detectors import InstanceSegmenter
+    from apdm.metrics.detectors import detector
 
-    return _on(InstanceSegmenter(at, paper.class_names), device), ClipColours(clip), GENEVAL
+    return _on(detector(at, paper.objects, paper.class_names), device), ClipColours(clip), GENEVAL
 
 
 def _on(judge: Any, device: torch.device) -> Any:

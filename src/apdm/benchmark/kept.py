@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apdm.benchmark.cell import Cell, subject_work
+from apdm.benchmark.cell import Cell, drawn_by, subject_work
 from apdm.benchmark.exam import ASKED, CAPTIONS, OBJECTS, Paper
 from apdm.benchmark.outcome import EVALUATION
 from apdm.benchmark.store import plain
@@ -56,7 +56,7 @@ class Kept:
         about = {
             "model": self.model,
             "prompts": digest(self.paper.prompts(name)),
-            "sampling": plain(self.of.sampling),
+            "sampling": drawn_by(self.of.sampling),
             "seed": self.seed,
         }
         return Work("pictures", name, about)

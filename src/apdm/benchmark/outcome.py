@@ -48,7 +48,9 @@ class Made:
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric's value of each picture, None where it has none (a flat picture has no BRISQUE)."""
+    """One metric's value of each picture, None where it has none (a flat picture has no BRISQUE). In an exam
+    TIFA's of each caption, GenEval's of each prompt, a ratio of times of each pair of batches; of FID and KID
+    the first is of all pictures, and the others of random halves."""
 
     values: tuple[float | None, ...]
     extractor: str
@@ -117,7 +119,7 @@ class Listing:
     same_images: bool = False
     """Whether similarity is to the photos that were trained on, the papers' protocol."""
     before: Mapping[str, str] = field(default_factory=dict[str, str])
-    """By subject, where the models have an exam: the cell of the unprotected model before any attack."""
+    """By an attack's digest, where the models have an exam: the cell of the unprotected model before it."""
 
 
 def record_path(folder: Path, digest: str) -> Path:

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from apdm.assets import TOYBOX_IDENTITY, sha256
+from apdm.assets import sha256
 from apdm.backbones.load import locate
 from apdm.benchmark.cell import Cell
 from apdm.benchmark.exam import paper
-from apdm.benchmark.examiners import places
+from apdm.benchmark.examiners import check_questions, places
 from apdm.benchmark.grid import ITSELF, KINDS, TWIN, Grid, Row, Size, one_of
 from apdm.benchmark.kept import AnyCell
 from apdm.benchmark.methods import NONE, Chosen, Methods
@@ -20,9 +20,10 @@ from apdm.benchmark.outcome import ListedRow, Listing, record_path
 from apdm.benchmark.preservation import Model, Preservation, before_attack
 from apdm.benchmark.reading import changed
 from apdm.benchmark.subjects import Photos, Source, source
+from apdm.benchmark.table import CONTROL
 from apdm.benchmark.works import Work, Works, digest
 from apdm.errors import InputError
-from apdm.metrics.judges import TOYBOX, check_name
+from apdm.metrics.judges import check_name, place
 from apdm.prompts import EVALUATION_TEMPLATES, LIVE_TEMPLATES, OBJECT_TEMPLATES
 from apdm.subject import SetName
 
@@ -43,7 +44,7 @@ class Plan:
     models: Models = field(default_factory=dict)
     """Those in an exam."""
     before: Mapping[str, Cell] = field(default_factory=dict)
-    """By subject: what the unprotected model draws of it before an attack."""
+    """By an attack's digest, where the models have an exam: what the unprotected model draws before it."""
 
     def cells(self) -> list[AnyCell]:
         """Each once, row by row, neighbours being of different subjects: who works beside another then
@@ -97,7 +98,7 @@ class Plan:
             sheet=grid.sheet,
             rows=rows,
             same_images=self.same_images,
-            before={name: cell.digest for name, cell in self.before.items()},
+            before={attack: cell.digest for attack, cell in self.before.items()},
         )
 
 
@@ -121,7 +122,8 @@ def planned(grid: Grid, name: str, size: Size, methods: Methods, data: Path | No
     same_images = size.same_images and any(isinstance(it, Photos) for it in every)
     if size.exam is None:
         return Plan(grid, name, rows, same_images)
-    known = {key: _weights(place) for key, place in places(size.exam).items()}
+    check_controls(grid)
+    known = {key: _weights(at) for key, at in places(size.exam).items()}
     others, neighbours = (
         {
             noun: [source(noun, it, size.views, data, size.same_images) for it in some]
@@ -130,6 +132,7 @@ def planned(grid: Grid, name: str, size: Size, methods: Methods, data: Path | No
         for by in (size.exam.others, size.exam.neighbours)
     )
     asked = Preservation(paper(size.exam, data, known), subjects, others, neighbours)
+    check_questions(asked.paper)
 
     def attack(row: Row, who: Source) -> Cell:
         """By the first seed; the cell's own subject may be anybody's."""
@@ -143,9 +146,19 @@ def planned(grid: Grid, name: str, size: Size, methods: Methods, data: Path | No
         }
         for row in grid.row
     }
-    cells = [attack(grid.row[0], who) for who in (*every, *asked.bystanders())]
-    before = {cell.subject.name: before_attack(cell) for cell in cells}
+    own = [cell for by in rows.values() for some in by.values() for runs in some for cell in runs]
+    theirs = [cell for by in models.values() for some in by.values() for it in some for cell in it.attacks]
+    before = {cell.digest: before_attack(cell) for cell in (*own, *theirs)}
     return Plan(grid, name, rows, same_images, models, before)
+
+
+def check_controls(grid: Grid) -> None:
+    """Raises `InputError` unless the controls, of which there must be one, are the unprotected model, with
+    which an exam compares the others."""
+    controls = [row for row in grid.row if row.role == CONTROL]
+    if not controls or any(row.protector != NONE for row in controls):
+        what = f"'{grid.name}' has an exam and no row, or a protected one, as its control"
+        raise InputError(what, fix='give an unprotected row role = "control"')
 
 
 def _cell(
@@ -236,7 +249,7 @@ def model_weights(model: str) -> str:
 
 def judge_weights(judge: str) -> str:
     """The same of a judge's."""
-    return _weights(str(TOYBOX_IDENTITY.folder()) if judge == TOYBOX else judge)
+    return _weights(place(judge))
 
 
 def _weights(place: str) -> str:

@@ -11,6 +11,7 @@ from apdm.benchmark.kept import Kept
 from apdm.benchmark.outcome import ListedModel
 from apdm.benchmark.subjects import Source
 from apdm.errors import InputError
+from apdm.prompts import fill
 
 SAME, OTHER, NEIGHBOUR = "same class", "other class", "neighbour"
 
@@ -23,6 +24,10 @@ class Model:
 
     kept: Kept
     others: Mapping[str, list[list[Cell]]]
+
+    @property
+    def attacks(self) -> list[Cell]:
+        return [cell for members in self.others.values() for runs in members for cell in runs]
 
     def listed(self) -> ListedModel:
         others = {
@@ -80,5 +85,6 @@ class Preservation:
 
 
 def before_attack(cell: Cell) -> Cell:
-    """What the unprotected model draws for the cell's prompts before any attack."""
-    return replace(cell.control, personalizer=None)
+    """What the unprotected model draws of the attacker's class, "a photo of dog", before any attack: the
+    `class` of `statistics.protection_rate`. The prompts have no identifier."""
+    return replace(cell.control, personalizer=None, templates=fill(cell.templates, cell.class_noun))

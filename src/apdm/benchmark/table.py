@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 
 CONTROL, DEFENCE, PLACEBO = "control", "defence", "placebo"  # roles of rows
 BEST, SECOND = "best", "second"
@@ -14,19 +15,22 @@ ALL = "all"  # the column of all classes together
 @dataclass(frozen=True)
 class Column:
     """One metric of one class, `name` being its own or its judge's; `better` is higher or lower. `kind` says
-    whose figures they are: ours, those of our controls, or the published ones."""
+    whose figures they are: ours, those of our controls, or the published ones. Where nobody is `ranked`, the
+    best figure is no merit, or says nothing."""
 
     metric: str
     name: str
     class_noun: str
     better: str
     kind: str = OURS
+    ranked: bool = True
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure with its 95 % interval and the number of pictures behind it; a published one is only a value.
-    None: nothing is there."""
+    """A figure with its 95 % interval and the number behind it: of pictures; of TIFA of captions, of GenEval
+    of prompts, both once a model, and of time of pairs of batches. A published one is only a value. None:
+    nothing is there."""
 
     value: float | None
     low: float | None = None
@@ -58,19 +62,21 @@ class Table:
 
 
 def marked(columns: Sequence[Column], lines: Sequence[Line]) -> tuple[Line, ...]:
-    """The lines with the best and the second best defence of each column of ours marked; equals share a mark.
+    """The lines with the best and the second best defence of each ranked column of ours marked; equals share
+    a mark.
 
-    Controls, placebos and unfinished rows are not in the running; one defence alone has nothing to be better
-    than.
+    Controls, placebos and unfinished rows are not in the running, nor is a rate that is not defined; one
+    defence alone has nothing to be better than.
     """
     marks: dict[tuple[int, int], str] = {}
     for number, column in enumerate(columns):
-        if column.kind != OURS:
+        if column.kind != OURS or not column.ranked:
             continue
         found = {
             place: value
             for place, line in enumerate(lines)
-            if line.role == DEFENCE and not line.missing and (value := line.entries[number].value) is not None
+            if line.role == DEFENCE and not line.missing
+            if (value := line.entries[number].value) is not None and isfinite(value)
         }
         ranked = sorted(set(found.values()), reverse=column.better == "higher")
         if len(found) > 1:

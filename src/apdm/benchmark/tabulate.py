@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,7 @@ def tabulate(listing: Listing, folder: Path) -> Table:
         listing.size,
         listing.title,
         columns,
-        tuple(lines) if listing.controls else marked([_ranked(column, listing) for column in columns], lines),
+        tuple(lines) if listing.controls else marked(columns, lines),
         notes(listing, found, len(wanted) - len(found)),
     )
 
@@ -75,9 +74,10 @@ def columns_of(listing: Listing, judges: str) -> tuple[Column, ...]:
     for metric, better in listing.better.items():
         theirs = list(dict.fromkeys(noun for row in listing.rows for noun in row.published.get(metric, {})))
         name, published = (judges, "DINO") if metric == "similarity" else ("BRISQUE", "BRISQUE")
+        ranked = metric != "brisque" or listing.size != "toy"  # it says nothing of the Toybox's 64 pixels
         for noun in sorted(dict.fromkeys([*ours, *theirs]), key=lambda it: it == ALL):
             if noun in ours:
-                found.append(Column(metric, name, noun, better))
+                found.append(Column(metric, name, noun, better, ranked=ranked))
             if noun in ours and listing.controls:
                 found.append(Column(metric, name, noun, better, CONTROLS))
             if noun in theirs:
@@ -118,7 +118,7 @@ def notes(listing: Listing, found: Mapping[str, Outcome], missing: int) -> tuple
     models = sorted({str(it.cell["model"]) for it in outcomes})
     told = [
         f"Model {', '.join(models)}; {judges_of(found)}: mean cosine of its features to "
-        f"{'the photos trained on, as in the paper' if listing.same_images else 'held-out photos'}.",
+        f"{compared_with(listing)}.",
         f"{'; '.join(_counted(noun, listing, found) for noun in _attacked(listing))}. Means over them with "
         "95 % bootstrap intervals over subjects, attack seeds and pictures; nothing is selected. A level "
         "with one member adds nothing to an interval; with two or three it is narrower than it should be.",
@@ -129,6 +129,10 @@ def notes(listing: Listing, found: Mapping[str, Outcome], missing: int) -> tuple
         f"{code_of(by[0])}; made on {'; '.join(sorted({it.device for it in by}))}.",
     ]
     return (*told, listing.note) if listing.note else tuple(told)
+
+
+def compared_with(listing: Listing) -> str:
+    return "the photos trained on, as in the paper" if listing.same_images else "held-out photos"
 
 
 def _attacked(listing: Listing) -> list[str]:
@@ -164,12 +168,6 @@ def _published(listing: Listing) -> list[str]:
         f"Published: the paper's figures on {listing.published_on}, similarity by DINO: another model and "
         "other subjects, so only orders and distances compare."
     ]
-
-
-def _ranked(column: Column, listing: Listing) -> Column:
-    """The column, as if published where no mark is given: BRISQUE says nothing of the Toybox's 64 pixels."""
-    toy = column.metric == "brisque" and listing.size == "toy"
-    return replace(column, kind=PUBLISHED) if toy else column
 
 
 def _values(outcome: Outcome, column: Column) -> np.ndarray:

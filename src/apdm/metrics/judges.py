@@ -38,6 +38,20 @@ def judge(name: str) -> FeatureExtractor:
     return DinoExtractor(name)
 
 
+def place(name: str) -> str:
+    """Where the weights of a judge lie that comes with the package; of any other its name. Loads nothing.
+
+    Raises `InputError` for one that is damaged or not installed."""
+    shipped = {asset.name: asset for asset in (TOYBOX_IDENTITY, TOYBOX_CLIP)}
+    if name in shipped:
+        return str(shipped[name].folder())
+    if name == EFFICIENTNET:
+        from apdm.metrics.efficientnet import weights_file
+
+        return str(weights_file())
+    return name
+
+
 def check_name(name: str) -> None:
     """Raises `InputError` for what no judge can be called; loads nothing."""
     known = name in (TOYBOX, CLIP_OF_TOYS, EFFICIENTNET, INCEPTION) or name.endswith(".pth")

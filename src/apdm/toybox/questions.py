@@ -68,9 +68,8 @@ def _asked(described: Described) -> Iterator[tuple[str, tuple[str, ...], str, st
     if alike and len(nouns) > 1:
         yield MANY.format(nouns[0]), COUNTS, str(len(nouns)), "counting"
     for noun in dict.fromkeys(nouns):
-        words = {main_colour(toy).word for toy in toys if toy.class_noun == noun}
-        word = words.pop()
-        if not words and coloured(noun, word, nouns.count(noun)) in caption:
+        word = next(main_colour(toy).word for toy in toys if toy.class_noun == noun)
+        if coloured(noun, word, nouns.count(noun)) in caption:
             yield COLOUR.format(noun), (*palette(noun), NOTHING), word, "color"
     if not alike and (" to the left of " in caption or " to the right of " in caption):
         one, other = sorted(nouns)  # so that the order gives nothing away
@@ -78,6 +77,13 @@ def _asked(described: Described) -> Iterator[tuple[str, tuple[str, ...], str, st
     ground = GROUNDS[described.scene.view.ground].phrase
     if caption.endswith(ground):
         yield WHERE, tuple(it.phrase for it in GROUNDS.values()), ground, "location"
+
+
+def check_forms(questions: Sequence[str]) -> None:
+    """Raises `InputError` for a question that is none of the above."""
+    for question in questions:
+        if question not in READINGS:
+            raise InputError(f"'{question}' is no question about toys", fix="see apdm.toybox.questions")
 
 
 class ToyAnswerer:
@@ -89,9 +95,7 @@ class ToyAnswerer:
 
     def __call__(self, pixels: Pixels, questions: Sequence[str]) -> list[str]:
         """Raises `InputError` for a question of another form."""
-        for question in questions:
-            if question not in READINGS:
-                raise InputError(f"'{question}' is no question about toys", fix="see apdm.toybox.questions")
+        check_forms(questions)
         found, grounds = self.reader(pixels), self.reader.grounds(pixels)
         seen = zip(questions, pixels.split(1), found, grounds, strict=True)
         return [self._answer(*one) for one in seen]
