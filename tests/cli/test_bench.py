@@ -235,14 +235,20 @@ def test_some_classes_alone_can_be_asked_for(
     assert "did you mean 'cat'" in refused(capsys, "bench", scenario, "--dry_run", "--class_nouns", "cart")
 
 
-def test_committed_records_give_the_committed_table(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("records", "tables"),
+    [("bench", ["attackers-toy", "table1-toy"]), ("photographs", ["photographs-real"])],
+)
+def test_committed_records_give_the_committed_tables(
+    records: str, tables: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without the works there is no sheet; the rest needs the records alone."""
     results = SCENARIOS.parent / "docs" / "results"
-    main(["table", str(results / "table1"), "--output_dir", str(tmp_path)])
-    assert [Path(line).suffix for line in capsys.readouterr().out.splitlines()] == [".md", ".tex", ".html"]
-    assert (tmp_path / "table1-toy.md").read_text() == (results / "table1-toy.md").read_text()
+    main(["table", str(results / records), "--output_dir", str(tmp_path)])
+    written = [Path(line).name for line in capsys.readouterr().out.splitlines()]
+    assert written == [f"{name}.{kind}" for name in tables for kind in ("md", "tex", "html")]
+    for name in tables:
+        assert (tmp_path / f"{name}.md").read_text() == (results / f"{name}.md").read_text()
 
 
 def test_ray_is_refused_in_one_line_where_it_is_not_installed_or_told_of_workers(
