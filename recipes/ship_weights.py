@@ -117,7 +117,7 @@ pictures; no protector ever sees it. `apdm.metrics.toy_detector.ToyDetector` loa
   every second one through the generator's autoencoder, with blur, tint, noise and blotches.
 - **Model**: a convolutional network of our own, {millions:.2f} million weights in half precision: a heat map
   of centres (CenterNet) and, at each, class, colour and the sides of the box.
-- **Training**: {steps:,} steps of 64, {minutes:.0f} minutes on a shared CPU core; last losses {loss:.4f}.
+- **Training**: {steps:,} steps of 64, {minutes:.0f} minutes; last losses {loss:.4f}.
 - **Measured**: share of right answers on {held_out:,} scenes of tuning toys (seeds from 400,000), which
   nothing was trained on:
 
@@ -143,7 +143,7 @@ judges generated pictures; no protector ever sees it. `apdm.metrics.clip.ClipExt
   their captions, every second one through the generator's autoencoder, with blur, tint, noise and blotches.
 - **Model**: a ViT that starts from the Toybox reader's, and a text encoder of 2 layers from nothing;
   {millions:.2f} million weights in half precision.
-- **Training**: {steps:,} steps of 96, InfoNCE, {minutes:.0f} minutes on a shared CPU core; last losses
+- **Training**: {steps:,} steps of 96, InfoNCE, {minutes:.0f} minutes; last losses
   {loss:.4f}. A caption with left and right, or two and three, exchanged is a further wrong answer.
 - **Measured** on scenes of tuning toys (seeds from 400,000), which nothing was trained on. Retrieval: the
   share of pictures nearest to their own of 50 captions, which all say class, colour and ground and differ in

@@ -19,6 +19,7 @@ import torch
 
 from apdm.benchmark import runner as runner_module
 from apdm.benchmark.cell import Cell
+from apdm.benchmark.exam import Paper
 from apdm.benchmark.outcome import TO_OWNER, read_outcome, record_path, write
 from apdm.benchmark.plan import Plan
 from apdm.benchmark.runner import Runner
@@ -323,6 +324,22 @@ def test_an_exam_and_all_beside_it_are_made_and_tabulated(
     *written, said = capsys.readouterr().out.splitlines()
     assert [Path(line).name for line in written] == [f"another-toy.{kind}" for kind in ("md", "tex", "html")]
     assert said == "small at size toy: the unprotected model has no exam yet"
+
+
+def test_each_exam_has_its_own_judges(tmp_path: Path, exam_plan: PlanOf, runner_in: RunnerIn) -> None:
+    papers = [
+        exam_plan(exam=(("somebody/detector", name),)).models["attack"]["dog"][0].kept.paper
+        for name in ("somebody/eye", "somebody/other")
+    ]
+    loaded: list[str] = []
+
+    def load_judges(paper: Paper, device: torch.device) -> str:
+        loaded.append(paper.exam.detector)
+        return paper.exam.detector
+
+    runner = runner_in(tmp_path, examiners=load_judges)
+    assert [runner.judges(it) for it in papers * 2] == ["somebody/eye", "somebody/other"] * 2
+    assert loaded == ["somebody/eye", "somebody/other"]
 
 
 def test_who_is_attacked_on_anothers_model_is_compared_with_both(

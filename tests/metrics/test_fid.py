@@ -72,6 +72,17 @@ def test_the_value_is_the_distance_of_all_features() -> None:
     assert fid(x, x, seed=0).low == 0
 
 
+def test_halves_are_of_both_sets() -> None:
+    """Of two numbers a and b, to a point at 0: their mean squared, and their variance."""
+    numbers = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
+    pairs = [(0, 1), (0, 3), (0, 7), (1, 3), (1, 7), (3, 7)]
+    known = {round(((a + b) / 2) ** 2 + (a - b) ** 2 / 2, 6) for a, b in pairs}
+    for x, y in ((numbers, torch.zeros(4, 1)), (torch.zeros(4, 1), numbers)):
+        found = {round(float(it), 6) for it in fid_and_halves(x, y, seed=0)[1:]}
+        assert len(found) > 2
+        assert found <= known
+
+
 def test_two_models_are_compared_on_the_same_halves() -> None:
     """Features moved by c: half by half the distance to the same references differs in the means alone."""
     x, y = torch.randn(2, 40, 3, generator=generator(0, "halves")).unbind()

@@ -161,7 +161,7 @@ def test_attack_and_protection_draw_from_streams_of_their_own(protected, quadrat
 def test_gradients_are_read_where_the_personalizer_says(protected, quadratic_attack) -> None:
     """An attack that adds a tensor of its own to a base that stays, as LoRA does; the network's own
     weight takes no part in the sum, the base stands for it."""
-    base = nn.Parameter(torch.tensor(5.0, dtype=torch.float64))
+    base = nn.Parameter(torch.tensor(5.0, dtype=torch.float64), requires_grad=False)
     added = nn.Parameter(torch.tensor(0.0, dtype=torch.float64))
 
     class Adding(type(quadratic_attack)):
@@ -177,6 +177,7 @@ def test_gradients_are_read_where_the_personalizer_says(protected, quadratic_att
     LookAhead(protected, Adding(), 1).gather(NOTHING, loss, 0)
     assert added.item() == pytest.approx(-0.3)  # the first AdamW step is the learning rate long
     assert gradient_of(protected).item() == pytest.approx(2 * (5.0 - 0.3 + 2))
+    assert not base.requires_grad  # the next step of the attack computes no gradient of it
 
 
 def test_a_simulated_attack_does_not_begin_as_the_real_one(tiny) -> None:
