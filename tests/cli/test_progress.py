@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,10 @@ def test_a_line_that_a_kill_has_cut_off_makes_way(tmp_path: Path) -> None:
         watch("protect", 1, 1, {})
     first, second = (json.loads(line) for line in log.read_text().splitlines())
     assert (first["task"], second["done"]) == ("protect", 1)
+
+
+def test_who_has_others_work_for_him_says_nothing_of_his_memory(capfd: pytest.CaptureFixture[str]) -> None:
+    for memory, units in ((True, 1), (False, 0)):
+        with progress(memory=memory) as watch:
+            watch("attack", 2, 2, {})
+        assert len(re.findall(r"[kMG]B|bytes", capfd.readouterr().err)) == units

@@ -141,7 +141,7 @@ def make(plan: Plan, folder: Path, engine: Engine) -> None:
     """Makes the cells that are not in `folder` yet. Raises `InputError` with all that was wrong, once all
     that can be made is."""
     cells = plan.cells()
-    with progress(folder / LOG_FILE) as watch:
+    with progress(folder / LOG_FILE, memory=False) as watch:
         wrong = engine(cells, folder, watch)
     if wrong:
         said = "; ".join(dict.fromkeys(str(error) for error in wrong.values()))

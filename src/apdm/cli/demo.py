@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> None:
         seed=wanted.seed,
     )
     jobs = [Job(class_noun, settings, folder) for class_noun in CLASS_NOUNS]
-    with progress(folder / LOG_FILE) as watch:
+    with progress(folder / LOG_FILE, memory=False) as watch:
         results = side_by_side(subject_result, jobs, watch)
     write_result(
         Result(

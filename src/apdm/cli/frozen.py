@@ -44,7 +44,7 @@ def run(path: Path, folder: Path, processes: int) -> Path:
             shares[(place + number) % processes].append((class_noun, number))
     lots = [Lot(tuple(share), scenario, folder) for share in shares if share]
     shop = workshop(lots[0], silent)  # whatever is wrong is said before anything is made
-    with progress(folder / LOG_FILE) as watch:
+    with progress(folder / LOG_FILE, memory=False) as watch:
         side_by_side(work_lot, lots, watch)
     found = {name: _json(it) for name, it in figures(shop).items()}
     record = {**found, "command": f"apdm bench {path}", "versions": versions()}

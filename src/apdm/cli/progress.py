@@ -51,9 +51,10 @@ class Memory(ProgressColumn):
 
 
 @contextmanager
-def progress(log: Path | None = None) -> Iterator[Watch]:
+def progress(log: Path | None = None, *, memory: bool = True) -> Iterator[Watch]:
     """A `Watch` that draws one bar a task on stderr and appends every step to `log`, in which a line that a
-    kill has cut off goes first. Of several processes that share a job the first tells of it."""
+    kill has cut off goes first. Of several processes that share a job the first tells of it. `memory` is this
+    process's: leave it out where others do the work."""
     if not first():
         yield silent
         return
@@ -64,9 +65,9 @@ def progress(log: Path | None = None) -> Iterator[Watch]:
         MofNCompleteColumn(table_column=kept()),
         Rate(kept()),
         TimeElapsedColumn(table_column=kept()),
-        TextColumn("left"),
+        TextColumn("left", table_column=kept()),
         TimeRemainingColumn(table_column=kept()),
-        Memory(kept()),
+        *([Memory(kept())] if memory else []),
         TextColumn("{task.fields[figures]}", table_column=Column()),
         console=Console(stderr=True),
     )
