@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
 from torch import Tensor
+from torch.testing import assert_close
 
 from apdm.backbones.base import Backbone, Sampling
 from apdm.backbones.execution import Execution
@@ -125,3 +126,22 @@ def test_a_checkpointed_pass_holds_less() -> None:
             model = running(FAMILIES["sd1"](), execution)
             held[execution] = ledger.peak(lambda model=model: gradients(model, 32))
     assert held[CHECKPOINTED] < 0.8 * held[Execution()]
+
+
+def test_a_compiled_network_predicts_and_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By torch's tracer alone, without the compiler of kernels: what goes through it is the same network."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    plain = running(made("sd1"), Execution())
+    compiled = running(made("sd1"), Execution(compile=True))
+    assert_close(gradients(compiled), gradients(plain))
+    assert compiled.copy().compiled._orig_mod is not compiled.network  # a copy's own weights
+
+
+def test_only_what_learns_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_of: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda network, **_: made_of.append(network) or network)
+    model = running(made("sd1"), Execution(compile=True))
+    model.generate([CLASS], [0], Sampling(1))
+    assert not made_of
+    gradients(model)
+    assert len(made_of) == 1

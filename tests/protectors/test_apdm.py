@@ -43,6 +43,7 @@ def test_the_published_settings() -> None:
         "restart_every": 1,
         "anchor_weight": 0.0,
         "anchor_batch_size": 8,
+        "reference_draws": 0,
         "leak": False,
     }
 
@@ -58,7 +59,7 @@ def test_the_loop_by_hand(
 ) -> None:
     """One weight, attack (w - 1)^2, protection (w + 2)^2: fresh look-aheads, one lasting outer AdamW."""
 
-    def quadratic(model, reference, material, config, draws) -> Tensor:
+    def quadratic(model, reference, material, config, draws, bank) -> Tensor:
         return (weight_of(model) + 2).square()
 
     def gradient(start: float) -> float:
@@ -79,7 +80,7 @@ def test_without_a_look_ahead_the_loss_is_descended_where_the_weights_are(
     """Table 5: AdamW on (w + 2)^2 and nothing else; the attack is never asked."""
     seeds = []
 
-    def quadratic(model, reference, material, config, draws) -> Tensor:
+    def quadratic(model, reference, material, config, draws, bank) -> Tensor:
         seeds.append(draws.initial_seed())
         return (weight_of(model) + 2).square()
 
@@ -97,7 +98,7 @@ def test_without_a_look_ahead_a_step_costs_five_forward_and_three_backward_sampl
     tiny: StableDiffusion, patterns: ProtectionMaterial, passes: list[tuple[int, bool]], heard
 ) -> None:
     protect(tiny, patterns, dataclasses.replace(QUICK, inner_steps=0), 0, heard)
-    assert passes == [(3, True), (2, False)] * 2
+    assert passes == [(2, False), (3, True)] * 2
     assert heard.figures[1].keys() == {"protection_loss"}
 
 
@@ -115,7 +116,7 @@ def test_a_step_costs_seven_forward_and_five_backward_samples(
     monkeypatch.setattr(StableDiffusion, "encode_images", refuse)
     monkeypatch.setattr(StableDiffusion, "encode_prompts", refuse)
     protect(tiny, patterns, QUICK, 0)
-    assert passes == [(2, True), (3, True), (2, False)] * 6
+    assert passes == [(2, True), (2, False), (3, True)] * 6
     assert sum(count for count, _ in passes) == 7 * 6
     assert sum(count for count, backward in passes if backward) == 5 * 6
 

@@ -66,7 +66,7 @@ def test_both_members_and_both_networks_get_the_same(
 ) -> None:
     model = tiny.copy()
     protection_loss(model, tiny, numbers, APDM(train_batch_size=2), generator(0))
-    of_model, of_reference = calls
+    of_reference, of_model = calls
     assert (of_model.model, of_reference.model) == (model, tiny)
     assert (len(of_model.clean), len(of_reference.clean)) == (6, 4)
 
@@ -88,9 +88,9 @@ def test_pairs_and_class_images_draw_independently(
     tiny: StableDiffusion, numbers: ProtectionMaterial, calls: list[Call]
 ) -> None:
     protection_loss(tiny.copy(), tiny, numbers, APDM(train_batch_size=3), generator(0))
-    assert len({row.sum().item() for row in calls[0].noise}) == 6  # three pairs, three class images
-    assert len(set(calls[0].t.tolist())) == 6
-    assert len(set(calls[0].clean[:, 0, 0, 0].tolist())) == 9
+    assert len({row.sum().item() for row in calls[1].noise}) == 6  # three pairs, three class images
+    assert len(set(calls[1].t.tolist())) == 6
+    assert len(set(calls[1].clean[:, 0, 0, 0].tolist())) == 9
 
 
 def test_unpaired_positives_are_class_images_at_draws_of_their_own(
@@ -100,7 +100,7 @@ def test_unpaired_positives_are_class_images_at_draws_of_their_own(
     for paired in (True, False):
         config = APDM(train_batch_size=3, paired=paired)
         protection_loss(tiny.copy(), tiny, numbers, config, generator(0))
-    with_pairs, _, without, reference = calls
+    _, with_pairs, reference, without = calls
     positive, rest = slice(3), slice(3, None)
     assert without.clean[positive].min() >= 30  # class images; the paired positives are 20 to 22
     for drawn in (without.noise, without.t, reference.noise, reference.t):
@@ -122,7 +122,7 @@ def test_only_the_model_is_differentiated(
     model.network.requires_grad_(True)
     reference.network.requires_grad_(True)
     protection_loss(model, reference, numbers, APDM(), generator(0)).backward()
-    assert [call.errors.requires_grad for call in calls] == [True, False]
+    assert [call.errors.requires_grad for call in calls] == [False, True]
     assert all(weight.grad is not None for weight in model.network.parameters())
     assert all(weight.grad is None for weight in reference.network.parameters())
 
@@ -136,7 +136,7 @@ def test_the_loss_is_dpo_plus_the_weighted_prior(
             weight.mul_(1.1)
     config = APDM(beta=3.0, prior_loss_weight=0.25, train_batch_size=2)
     loss = protection_loss(model, tiny, patterns, config, generator(0))
-    errors, reference = calls[0].errors, calls[1].errors
+    reference, errors = calls[0].errors, calls[1].errors
     margin = (errors[:2] - reference[:2]) - (errors[2:4] - reference[2:4])
     assert_close(loss, softplus(3.0 * margin).mean() + 0.25 * errors[4:].mean())
     of_samples = dataclasses.replace(config, reduction=Reduction.SAMPLE_SUM)
@@ -158,6 +158,6 @@ def test_at_the_reference_the_gradient_is_half_beta_times_the_pairs_difference(
     weights = list(model.network.requires_grad_(True).parameters())
     loss = protection_loss(model, tiny, patterns, APDM(beta=3.0, train_batch_size=2), generator(0))
     found = torch.autograd.grad(loss, weights, retain_graph=True)
-    errors = calls[0].errors
+    errors = calls[1].errors
     by_hand = 3.0 / 2 * (errors[:2].mean() - errors[2:4].mean()) + errors[4:].mean()
     assert_close(found, torch.autograd.grad(by_hand, weights), rtol=1e-4, atol=1e-6)

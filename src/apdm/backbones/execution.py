@@ -24,6 +24,9 @@ class Execution:
     [diffusers' scripts]. fp16 is refused."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them [diffusers' scripts]."""
+    compile: bool = False
+    """Let torch.compile write the kernels of the network's passes while it learns: minutes at the beginning,
+    fewer and larger kernels from then on, the same numbers but for rounding [off as published; ours]."""
     offload: bool = False
     """Keep the protected weights and their AdamW on the host, and let each gradient of the simulated attack
     go as soon as it has moved its weight; the numbers stay [diffusers' scripts offload what is not in use;

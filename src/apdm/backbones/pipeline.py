@@ -7,6 +7,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -72,12 +73,18 @@ class PipelineBackbone(Backbone):
         return self.pipeline.vae.decode(latents / scale + shift).sample.clamp(-1, 1)
 
     @abstractmethod
-    def output(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
+    def output(self, network: Any, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
         """What the network gives, called as its family calls it."""
 
+    @cached_property
+    def compiled(self) -> Any:
+        """The same network and weights; drawing goes on without it, for its batches are others."""
+        return torch.compile(self.network, dynamic=False)
+
     def predict(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
+        network = self.compiled if self.execution.compile else self.network
         with self.execution.autocast(self.device):
-            return self.output(noisy, t, condition).to(noisy.dtype)
+            return self.output(network, noisy, t, condition).to(noisy.dtype)
 
     def run_as(self, execution: Execution) -> None:
         super().run_as(execution)

@@ -45,8 +45,8 @@ class StableDiffusion3(PipelineBackbone):
         text = torch.cat([pad(clip, (0, t5.shape[-1] - clip.shape[-1])), t5], dim=1)
         return Condition({"text": text, "pooled": torch.cat([pooled, more], dim=-1)})
 
-    def output(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
-        return self.network(
+    def output(self, network: Any, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
+        return network(
             hidden_states=noisy,
             timestep=t,
             encoder_hidden_states=condition.parts["text"],

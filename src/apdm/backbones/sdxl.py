@@ -24,7 +24,7 @@ class StableDiffusionXL(StableDiffusion):
         second, pooled = penultimate(pipeline.text_encoder_2, self.tokens(prompts, pipeline.tokenizer_2))
         return Condition({"text": torch.cat([first, second], dim=-1), "pooled": pooled})
 
-    def output(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
+    def output(self, network: Any, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
         """Each picture's six time ids say what is true of our squares: of this size, and not cropped."""
         height, width = (side * self.factor for side in noisy.shape[2:])
         told = {
@@ -32,4 +32,4 @@ class StableDiffusionXL(StableDiffusion):
             "time_ids": noisy.new_tensor([[height, width, 0, 0, height, width]]).expand(len(noisy), -1),
         }
         text = condition.parts["text"]
-        return self.network(noisy, t, encoder_hidden_states=text, added_cond_kwargs=told).sample
+        return network(noisy, t, encoder_hidden_states=text, added_cond_kwargs=told).sample

@@ -37,5 +37,5 @@ class StableDiffusion(PipelineBackbone):
         features = self.encode_prompts(prompts).parts["text"]
         return [rows[: len(tokens)] for rows, tokens in zip(features, words, strict=True)]
 
-    def output(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
-        return self.network(noisy, t, encoder_hidden_states=condition.parts["text"]).sample
+    def output(self, network: Any, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
+        return network(noisy, t, encoder_hidden_states=condition.parts["text"]).sample

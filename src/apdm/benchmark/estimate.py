@@ -153,7 +153,7 @@ def estimate(
     """
     with rehearsal() as ledger:
         backbone = blank(model)
-        backbone.run_as(execution)
+        backbone.run_as(replace(execution, compile=False))  # which has no fake tensors
         side, loaded = size or backbone.resolution, ledger.held
         count = max(1, protector.settings.num_class_images)
         found: list[ProtectionMaterial] = []
@@ -216,11 +216,11 @@ def walked(
 ) -> Walk:
     """The first `updates` of a protection. Raises `InputError` for one that must see numbers."""
     heard: list[Passes] = []
-    updates_of_all, taken = 0, 1
+    updates_of_all, taken, once = 0, 1, 0
 
     def few(total: int, state: State) -> Iterable[int]:
-        nonlocal updates_of_all, taken
-        updates_of_all, taken = total, min(updates, total)
+        nonlocal updates_of_all, taken, once
+        updates_of_all, taken, once = total, min(updates, total), len(heard)  # before the first of them
         if backbone.execution.offload:
             ledger.set_aside(at_rest(state))
         return range(taken)
@@ -237,5 +237,6 @@ def walked(
         raise InputError(what, fix="take another method") from error
     finally:
         hook.remove()
-    rows = sum(heard, Passes(0, 0)) * updates_of_all
-    return Walk(peak, Passes(rows.forward // taken, rows.backward // taken))
+    rows = sum(heard[once:], Passes(0, 0)) * updates_of_all
+    passes = Passes(rows.forward // taken, rows.backward // taken)
+    return Walk(peak, sum(heard[:once], passes))

@@ -69,6 +69,11 @@ class Personalizer(ABC):
     placeholder_token: str | None = None
     """The word that it adds to the model, if it adds one; prompts name the subject by it."""
 
+    @property
+    def learns_prompts(self) -> bool:
+        """Whether what `condition` makes of a prompt changes from step to step."""
+        return self.placeholder_token is not None or getattr(self, "train_text_encoder", False)
+
     @abstractmethod
     def attach(self, backbone: Backbone, seed: int = 0) -> Attachment:
         """Makes `backbone` trainable in this personalizer's way; `seed`: of weights that begin at random."""

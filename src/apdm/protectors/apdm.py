@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from apdm.backbones.base import Backbone, Condition, EncodedImages, Sampling, draw_noise
+from apdm.backbones.base import Backbone, Condition, EncodedImages, Sampling, batches, draw_noise
 from apdm.errors import InputError, at_least, positive
 from apdm.losses.denoising import denoising_error
 from apdm.losses.distillation import distillation_error
@@ -16,10 +16,11 @@ from apdm.optimizers import adamw, finite, moments
 from apdm.personalizers.base import Material, Personalizer, pictures
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.l2p import LookAhead, ProtectionLoss, add_gradients, taken
+from apdm.protectors.pairs import Noised, ReferenceBank
 from apdm.ranks import average
 from apdm.seeding import derive, generator
 from apdm.steps import PROTECTED, State, Steps, all_steps
-from apdm.types import Latents, Pixels, Scalar, Timesteps
+from apdm.types import Errors, Pixels, Scalar
 from apdm.watch import Watch, silent
 
 
@@ -61,18 +62,24 @@ class APDM:
     unprotected one does [0 as published; more is ours]."""
     anchor_batch_size: int = 8
     """Class images of the anchor a step [our choice]."""
+    reference_draws: int = 0
+    """Noise and times that pairs are given beforehand, with the reference's errors at them, for all steps
+    [0 as published: anew at each step; more is ours]."""
     leak: bool = False
     """The released code's gradient leak (docs/papers.md); for comparison only."""
 
     def __post_init__(self) -> None:
         positive(self, "beta", "learning_rate")
         at_least(self, outer_steps=1, inner_steps=0, train_batch_size=1, num_class_images=1)
-        at_least(
-            self, dpo_weight=0, prior_loss_weight=0, restart_every=1, anchor_weight=0, anchor_batch_size=1
-        )
+        at_least(self, dpo_weight=0, prior_loss_weight=0, restart_every=1)
+        at_least(self, anchor_weight=0, anchor_batch_size=1, reference_draws=0)
+        if self.reference_draws and self.simulated.learns_prompts:
+            what = "the simulated attack learns its prompts, and reference errors hold for unchanged ones"
+            raise InputError(what, fix="set reference_draws to 0")
 
 
 PUBLISHED = APDM()
+BANK_BATCH = 8  # pictures at a time; bounds memory
 
 
 @dataclass(frozen=True)
@@ -134,42 +141,33 @@ def protection_loss(
     material: ProtectionMaterial,
     config: APDM,
     draws: torch.Generator,
+    bank: ReferenceBank | None = None,
 ) -> Scalar:
     """L_protect = L_DPO + w L_ppl (eq. 15) on a batch drawn from `material`.
 
-    Both members of a pair get the same noise and the same time (as the released code does), and
-    one pass carries positives, negatives and class images. Unpaired, neither is shared (`unpaired`).
-    All are seen under what the simulated attack has made of their prompts; the reference too.
+    One pass carries positives, negatives and class images, all seen under what the simulated attack has
+    made of their prompts; the reference too. From a `bank` come the pairs and the reference's errors.
     """
     size = config.train_batch_size
-    pairs = material.negatives.choose(size, draws)
-    positive = material.positives.moments.sample(pairs, draws)
-    negative = material.negatives.moments.sample(pairs, draws)
-    prior = material.prior.moments.sample(material.prior.choose(size, draws), draws)
-
-    pair_noise, prior_noise = draw_noise(positive, draws), draw_noise(prior, draws)
-    pair_times, prior_times = (model.schedule.sample_times(size, draws) for _ in range(2))
-    positive_noise, positive_times = pair_noise, pair_times
-    if not config.paired:
-        positive, positive_noise, positive_times = unpaired(model, material.prior, size, draws)
+    pairs, prior = draw_batch(model, material, size, config.paired, draws)
     with torch.no_grad():
         instance, class_condition = (
             config.simulated.condition(model, images).repeat(rows)
             for images, rows in ((material.negatives, 2 * size), (material.prior, size))
         )
+    if bank is None:
+        before = errors_before(reference, pairs, instance)
+    else:
+        pairs, before = bank.choose(size, draws)
 
-    clean = torch.cat([positive, negative, prior])
-    noise = torch.cat([positive_noise, pair_noise, prior_noise])
-    t = torch.cat([positive_times, pair_times, prior_times])
-    errors = denoising_error(model, clean, Condition.cat([instance, class_condition]), noise, t)
-    with torch.no_grad():
-        pair = slice(2 * size)
-        reference_errors = denoising_error(reference, clean[pair], instance, noise[pair], t[pair])
+    batch = Noised.cat([pairs, prior])
+    condition = Condition.cat([instance, class_condition])
+    errors = denoising_error(model, batch.clean, condition, batch.noise, batch.t)
     dpo = direct_protective_loss(
         errors[:size],
-        reference_errors[:size],
+        before[:size],
         errors[size : 2 * size],
-        reference_errors[size:],
+        before[size:],
         beta=config.beta,
         reduction=config.reduction,
         cap_positives=config.cap_positives,
@@ -177,13 +175,45 @@ def protection_loss(
     return config.dpo_weight * dpo + config.prior_loss_weight * errors[2 * size :].mean()
 
 
-def unpaired(
-    model: Backbone, prior: EncodedImages, size: int, draws: torch.Generator
-) -> tuple[Latents, Latents, Timesteps]:
-    """Positives of table 4's ablation, with their noise and times: any class images, nothing in common with
-    the photos that they are compared with."""
-    clean = prior.moments.sample(prior.choose(size, draws), draws)
-    return clean, draw_noise(clean, draws), model.schedule.sample_times(size, draws)
+def draw_batch(
+    model: Backbone, material: ProtectionMaterial, size: int, paired: bool, draws: torch.Generator
+) -> tuple[Noised, Noised]:
+    """`size` positives and then their negatives, and as many class images.
+
+    Both members of a pair get the same noise and the same time (as the released code does). Unpaired,
+    neither is shared: table 4's ablation, whose positives are any class images, at noise and times of
+    their own, and have nothing in common with the photos that they are compared with.
+    """
+    rows = material.negatives.choose(size, draws)
+    positive = material.positives.moments.sample(rows, draws)
+    negative = material.negatives.moments.sample(rows, draws)
+    prior = material.prior.moments.sample(material.prior.choose(size, draws), draws)
+
+    pair_noise, prior_noise = draw_noise(positive, draws), draw_noise(prior, draws)
+    pair_times, prior_times = (model.schedule.sample_times(size, draws) for _ in range(2))
+    positives = Noised(positive, pair_noise, pair_times)
+    if not paired:
+        clean = material.prior.moments.sample(material.prior.choose(size, draws), draws)
+        positives = Noised(clean, draw_noise(clean, draws), model.schedule.sample_times(size, draws))
+    negatives = Noised(negative, pair_noise, pair_times)
+    return Noised.cat([positives, negatives]), Noised(prior, prior_noise, prior_times)
+
+
+@torch.no_grad()
+def errors_before(reference: Backbone, pairs: Noised, condition: Condition) -> Errors:
+    """The unprotected model's."""
+    return denoising_error(reference, pairs.clean, condition, pairs.noise, pairs.t)
+
+
+def fill_bank(reference: Backbone, material: ProtectionMaterial, config: APDM, seed: int) -> ReferenceBank:
+    """`config.reference_draws` pairs, and what the reference makes of them."""
+    draws = generator(seed, "reference bank")
+    pairs, _ = draw_batch(reference, material, config.reference_draws, config.paired, draws)
+    errors = [
+        errors_before(reference, rows, material.negatives.condition.repeat(len(rows.t)))
+        for rows in (pairs[piece] for piece in batches(2 * config.reference_draws, BANK_BATCH))
+    ]
+    return ReferenceBank(pairs, torch.cat(errors))
 
 
 def anchor_loss(
@@ -223,9 +253,10 @@ def protect(
     if backbone.execution.offload:
         rest(protected)
     optimizer = adamw(protected.network.requires_grad_(True).parameters(), config.learning_rate)
+    bank = fill_bank(backbone, material, config, seed) if config.reference_draws else None
 
     def loss(model: Backbone, draws: torch.Generator) -> Scalar:
-        return protection_loss(model, backbone, material, config, draws)
+        return protection_loss(model, backbone, material, config, draws, bank)
 
     gather, carried = gatherer(protected, backbone, material.attack, loss, config, seed)
     state = {PROTECTED: protected.weights(), "optimizer": moments(optimizer), **carried}
