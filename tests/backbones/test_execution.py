@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, partial
+from typing import Any
 
 import pytest
 import torch
@@ -145,3 +146,19 @@ def test_only_what_learns_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not made_of
     gradients(model)
     assert len(made_of) == 1
+
+
+def test_batches_of_any_size_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs: list[object] = []
+
+    def backend(graph: Any, inputs: object) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    model = running(made("sd1"), Execution(compile=True))
+    text = model.encode_prompts([CLASS])
+    predicted = [model.predict(torch.zeros(n, 4, 8, 8), torch.zeros(n), text.repeat(n)) for n in (2, 3, 5)]
+    assert [len(it) for it in predicted] == [2, 3, 5]
+    assert len(graphs) == 1

@@ -82,7 +82,11 @@ class PipelineBackbone(Backbone):
         return torch.compile(self.network, dynamic=False)
 
     def predict(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
-        network = self.compiled if self.execution.compile else self.network
+        network = self.network
+        if self.execution.compile:
+            network = self.compiled
+            for part in (noisy, t, *condition.parts.values()):  # one compilation for batches of any size
+                torch._dynamo.maybe_mark_dynamic(part, 0)
         with self.execution.autocast(self.device):
             return self.output(network, noisy, t, condition).to(noisy.dtype)
 
