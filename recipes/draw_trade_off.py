@@ -64,16 +64,16 @@ def pair(lines: Lines, model: Model, form: str = "") -> tuple[Lines, Lines]:
     return [line for line in of(lines, (0.0, 0), form) if line["toy"] in toys], after
 
 
-def models(lines: Lines, form: str = "") -> list[Model]:
-    return sorted(
-        {(it["learning_rate"], it["steps"]) for it in lines if it["steps"] and it["rounding"] == form}
-    )
+def models(lines: Lines, rounded: bool) -> list[Model]:
+    """The protected ones that have a line as they are, or rounded."""
+    some = [line for line in lines if line["steps"] and bool(line["rounding"]) == rounded]
+    return sorted({(line["learning_rate"], line["steps"]) for line in some})
 
 
 def table(lines: Lines) -> Iterable[str]:
     yield row("rate", "steps", "toys", *ATTACKS, "FID ratio", "caption error", "class accuracy lost")
     yield "|---" * 8 + "|"
-    for model in models(lines):
+    for model in models(lines, rounded=False):
         before, after = pair(lines, model)
         rates = [told(rate(attack, before, after)) for attack in ATTACKS]
         costs = [f"{ratio(name, before, after):.2f}" for name in ("fid", "caption_error")]
@@ -86,7 +86,7 @@ def roundings(lines: Lines) -> Iterable[str]:
     attacked = [f"{attack}: {what}" for attack in ATTACKS for what in ("unprotected", "protected", "rate")]
     yield row("rate", "steps", "stored as", "toys", *attacked, "FID ratio", "same as unprotected")
     yield "|---" * 12 + "|"
-    for model in models(lines, FORMS[0]):
+    for model in models(lines, rounded=True):
         for form in ("", *FORMS):
             before, after = pair(lines, model, form)
             if after:
@@ -113,7 +113,7 @@ def told(it: Interval) -> str:
 
 def panel(lines: Lines, attack: str) -> Panel:
     drawn: dict[float, list[Mark]] = {}
-    for learning_rate, steps in models(lines):
+    for learning_rate, steps in models(lines, rounded=False):
         before, after = pair(lines, (learning_rate, steps))
         held = rate(attack, before, after)
         mark = Mark(ratio("fid", before, after), held.value, (held.low, held.high), str(steps))

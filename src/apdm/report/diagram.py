@@ -90,7 +90,7 @@ def _line(line: Line, across: Axis, upwards: Axis, tone: str) -> list[Markup]:
             low, high = (_y(upwards, end) for end in mark.interval)
             parts.append(Markup('<path d="M{} {}V{}" stroke="{}" opacity=".4"/>').format(x, low, high, tone))
         if mark.label:
-            parts.append(_text(x + 5, y - 5, mark.label, "start"))
+            parts.append(_text(x + 5, y - 5, mark.label, "start", tone))
     return parts
 
 
@@ -116,5 +116,7 @@ def _rule(x1: float, y1: float, x2: float, y2: float) -> Markup:
     return Markup('<path d="M{} {}L{} {}" stroke="#888" stroke-dasharray="4 3"/>').format(x1, y1, x2, y2)
 
 
-def _text(x: float, y: float, words: str, anchor: str = "middle") -> Markup:
-    return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(x, y, anchor, words)
+def _text(x: float, y: float, words: str, anchor: str = "middle", tone: str = "#000") -> Markup:
+    return Markup('<text x="{}" y="{}" text-anchor="{}" fill="{}">{}</text>').format(
+        x, y, anchor, tone, words
+    )
