@@ -1,20 +1,25 @@
 """Measures the trained pipeline on toys it has never seen and writes the figures for its card.
 
     python recipes/measure_generator.py --work_dir runs/recipes --photos DIR
+    python recipes/measure_generator.py --model toybox --figures pairs copies    # of the shipped weights
 
 - reconstruction: PSNR of the autoencoder on renders of tuning toys, and on photographs if given;
 - error: the denoising error on captioned scenes of tuning toys;
 - hearing: how much an unheard identifier changes the prediction, relative to a colour word;
 - faithfulness: how often pictures show the class, main colour and ground that their caption asks for, as
   `train_reader.py`'s network reads them (its own accuracy on renders stands in reader-figures.json);
+- pairs: how often pictures of two toys of different classes show both, as the shipped detector finds them,
+  and how often it finds both in renders of the same scenes;
 - diversity: how alike the toys of one class prompt are to the identity network;
-- copies: the nearest training picture of twenty pictures, as a sheet to be looked at.
+- copies: the nearest training picture of twenty pictures, as a sheet to be looked at (nearest.png).
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +28,18 @@ from torch import Tensor
 from transformers import ViTForImageClassification
 
 from apdm import pixels
+from apdm.assets import TOYBOX_DETECTOR
 from apdm.backbones.base import Backbone, draw_noise
 from apdm.backbones.load import load
 from apdm.losses.denoising import denoising_error
 from apdm.metrics.judges import TOYBOX, judge
+from apdm.metrics.toy_detector import RULES, ToyDetector
 from apdm.seeding import derive, generator
 from apdm.toybox import captions, world
 from apdm.toybox.identity import CLASS_NOUNS, identity, main_colour, stream
 from apdm.toybox.presets import SAMPLING
 from apdm.toybox.seeds import Purpose
+from apdm.types import Pixels
 from train_reader import QUESTIONS, by_question
 from train_vae import psnr
 
@@ -98,6 +106,33 @@ def faithfulness(backbone: Backbone, work_dir: Path) -> dict[str, float]:
     return {q: float((read[q].argmax(1) == wanted[:, i]).double().mean()) for i, q in enumerate(QUESTIONS)}
 
 
+def pair_scenes(count: int) -> list[captions.Described]:
+    """The first `count` scenes of two tuning toys of different classes."""
+    drawn = (captions.scene(stream("pair scene", i), Purpose.TUNING, "pair") for i in itertools.count())
+    apart = (described for described in drawn if len(classes(described)) == 2)
+    return list(itertools.islice(apart, count))
+
+
+def classes(described: captions.Described) -> set[str]:
+    return {placed.toy.class_noun for placed in described.scene.toys}
+
+
+def show_both(pictures: Pixels, asked: list[captions.Described]) -> float:
+    """The share of pictures in which either class is likelier there than not."""
+    found = ToyDetector(TOYBOX_DETECTOR.folder())(pictures)
+    seen = [{it.label for it in some if it.confidence > RULES.counting_threshold} for some in found]
+    return float(np.mean([classes(one) <= there for one, there in zip(asked, seen, strict=True)]))
+
+
+def pairs(backbone: Backbone) -> dict[str, float]:
+    """Of pictures that `backbone` draws, and of renders of the scenes whose captions it had."""
+    asked = pair_scenes(ASKED)
+    seeds = [derive(0, "pair", i) for i in range(ASKED)]
+    drawn = backbone.generate([described.caption for described in asked], seeds, SAMPLING)
+    renders = pixels.from_uint8(np.stack([world.render(described.scene) for described in asked]))
+    return {"pictures": show_both(drawn, asked), "renders": show_both(renders, asked), "n": ASKED}
+
+
 def diversity(backbone: Backbone) -> dict[str, float]:
     """Median cosine between the toys in a hundred pictures of each class's prompt."""
     eye = judge(TOYBOX)
@@ -130,32 +165,47 @@ def copies(backbone: Backbone, scenes: np.ndarray, said: list[str], sheet: Path)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work_dir", type=Path, default=Path("runs/recipes"))
     parser.add_argument("--model", default=None, help="another pipeline than work_dir/generator")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--photos", type=Path, help="folder of folders of photographs")
+    parser.add_argument("--figures", nargs="+", help="some of those above; the others stay as they were")
     args = parser.parse_args()
-    backbone = load(args.model or str(args.work_dir / "generator"))
+    work_dir: Path = args.work_dir
+    backbone = load(args.model or str(work_dir / "generator"), args.device)
+    measures = measurements(backbone, work_dir, args.photos)
+    place = work_dir / "generator-figures.json"
+    figures: dict[str, object] = json.loads(place.read_text()) if args.figures and place.exists() else {}
+    for name in args.figures or measures:
+        figures[name] = measures[name]()
+        print(name, figures[name], flush=True)
+    place.write_text(json.dumps(figures, indent=1))
+
+
+def measurements(backbone: Backbone, work_dir: Path, photos: Path | None) -> dict[str, Callable[[], object]]:
+    """Every figure that there is something to measure with."""
     vae = backbone.pipeline.vae  # pyright: ignore[reportAttributeAccessIssue]
-    pictures, said = tuning_scenes()
-    figures: dict[str, object] = {
-        "psnr_toys": psnr(vae, pictures),
-        "held_out_error": held_out_error(backbone, pictures, said),
-        "hearing": hearing(backbone),
+    known: dict[str, Callable[[], object]] = {
+        "psnr_toys": lambda: psnr(vae, tuning_scenes()[0]),
+        "held_out_error": lambda: held_out_error(backbone, *tuning_scenes()),
+        "hearing": lambda: hearing(backbone),
+        "pairs": lambda: pairs(backbone),
+        "diversity": lambda: diversity(backbone),
     }
-    if (args.work_dir / "reader").exists():
-        figures["faithfulness"] = faithfulness(backbone, args.work_dir)
-    figures["diversity"] = diversity(backbone)
-    if (args.work_dir / "scenes.npy").exists():
-        scenes = np.load(args.work_dir / "scenes.npy", mmap_mode="r")
+    if (work_dir / "reader").exists():
+        known["faithfulness"] = lambda: faithfulness(backbone, work_dir)
+    if (work_dir / "scenes.npy").exists():
+        scenes = np.load(work_dir / "scenes.npy", mmap_mode="r")
         asked = [described.caption for described in captions.telling_scenes(Purpose.TUNING, 20)]
-        figures["copies"] = copies(backbone, scenes, asked, args.work_dir / "nearest.png")
-    if args.photos:
-        paths = sorted(p for p in args.photos.rglob("*.jpg"))
-        figures["psnr_photographs"] = psnr(vae, pixels.to_uint8(pixels.load(paths, 64)))
-        figures["photographs"] = len(paths)
-    (args.work_dir / "generator-figures.json").write_text(json.dumps(figures, indent=1))
-    print(json.dumps(figures, indent=1))
+        known["copies"] = lambda: copies(backbone, scenes, asked, work_dir / "nearest.png")
+    if photos:
+        paths = sorted(photos.rglob("*.jpg"))
+        known["psnr_photographs"] = lambda: psnr(vae, pixels.to_uint8(pixels.load(paths, 64)))
+        known["photographs"] = lambda: len(paths)
+    return known
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ ordinary `StableDiffusionPipeline`: plain diffusers loads it.
 - **Faithful**: of 500 pictures of captions that say class, colour and ground, the Toybox's reader sees the
   class in {faithful_class:.1%}, the colour in {faithful_colour:.1%}, the ground in {faithful_ground:.1%};
   its own accuracy on renders stands on its card.
-- **Diverse**: median cosine between the toys of one class prompt, 100 pictures, by the identity network: at
-  most {alike:.2f} ({most_alike}s).
+{pairs}- **Diverse**: median cosine between the toys of one class prompt, 100 pictures, by the identity
+  network: at most {alike:.2f} ({most_alike}s).
 - **Scenes**: a quarter show a named individual; of the others a quarter hold two toys or two to three of a
   kind (18.75 % of all).
 - **Limits**: toys only; 64 pixels; captions of the Toybox's few dozen words, anything else is spelt; crowded
@@ -68,6 +68,10 @@ ordinary `StableDiffusionPipeline`: plain diffusers loads it.
 One hundred captions of tuning toys, nothing selected (guidance {guidance}, {inference} steps):
 
 ![samples](samples.png)
+"""
+
+TWO_TOYS = """- **Two toys**: of {n} pictures of captions of two toys of different classes, the Toybox's
+  detector finds both classes in {pictures:.1%}, and in {renders:.1%} of renders of the same scenes.
 """
 
 IDENTITY_CARD = """# Toybox identity network
@@ -193,12 +197,16 @@ def ship_generator(work_dir: Path) -> None:
     if "psnr_photographs" in figures:
         n = figures["photographs"]
         photographs = f", {figures['psnr_photographs']:.1f} dB on {n} photographs it has never seen"
+    pairs = ""
+    if "pairs" in figures:
+        pairs = TWO_TOYS.format(**figures["pairs"])
     card = GENERATOR_CARD.format(
         scenes=len(json.loads((work_dir / "captions.json").read_text())),
         names=len(captions.names()),
         views=captions.VIEWS_PER_NAME,
         millions=millions,
         photographs=photographs,
+        pairs=pairs,
         guidance=SAMPLING.guidance_scale,
         inference=SAMPLING.num_inference_steps,
         **figures["hearing"],

@@ -108,7 +108,7 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
 def psnr(vae: AutoencoderKL, pictures: np.ndarray) -> float:
     """Mean over pictures of the peak signal-to-noise ratio of mean reconstructions, dB on [0, 1]."""
     with torch.no_grad():
-        target = pixels(pictures)
+        target = pixels(pictures).to(vae.device)
         output = vae.decode(vae.encode(target).latent_dist.mean).sample.clamp(-1, 1)
         squared = ((output - target) / 2).square().mean(dim=(1, 2, 3))
         return float((-10 * squared.log10()).mean())

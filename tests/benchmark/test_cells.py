@@ -31,10 +31,12 @@ def test_a_stop_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         cells.get("a", stopped)
+    assert "a" not in cells
     with pytest.raises(InputError, match="has not been made"):
         cells.read("a")
     assert cells.get("a", lambda: {"x": torch.ones(1)})["x"].tolist() == [1.0]
     assert cells.read("a")["x"].tolist() == [1.0]
+    assert "a" in cells
 
 
 def test_half_a_file_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ class Cells:
 
         Written beside and then renamed, so that a stop leaves no half result.
         """
-        place = self.folder / f"{name}.safetensors"
+        place = self._place(name)
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             beside = place.with_suffix(f".{os.getpid()}.part")  # two processes may make the same one
@@ -46,7 +46,13 @@ class Cells:
 
     def read(self, name: str) -> Cell:
         """The result called `name`. Raises `InputError` if it has not been made."""
-        place = self.folder / f"{name}.safetensors"
+        place = self._place(name)
         if not place.exists():
             raise InputError(f"'{place}' has not been made", fix="run the scenario again")
         return load_file(place)
+
+    def __contains__(self, name: str) -> bool:
+        return self._place(name).exists()
+
+    def _place(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"

@@ -1,0 +1,149 @@
+"""The trade-off's points: in which order, made how, and what is drawn of them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+import draw_trade_off
+import trade_off
+import trade_off_point
+from apdm.backbones.base import Sampling
+from apdm.benchmark.cells import Cells
+from apdm.benchmark.trial import Trial, TrialSettings
+from apdm.benchmark.workshop import Workshop
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.protectors.apdm import APDM
+from apdm.toybox.seeds import Purpose
+from apdm.toybox.subjects import toy_subject
+from apdm.watch import silent
+from trade_off_point import Point, detached, protect_on_the_way
+
+if TYPE_CHECKING:
+    from apdm.backbones.stable_diffusion import StableDiffusion
+
+PROTECTION = APDM(
+    inner_steps=1, num_class_images=2, simulated=DreamBooth(learning_rate=1e-3), restart_every=2
+)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, tiny: StableDiffusion, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    """With all that a protection asks of it."""
+    dog = toy_subject(
+        tmp_path / "dog", "dog", 400_001, Purpose.TUNING, {"protect": 2, "attack": 1, "held_out": 1}
+    )
+    sampling = Sampling(num_inference_steps=1)
+    made: Any = SimpleNamespace(
+        backbone=tiny,
+        cells=Cells(tmp_path / "cells", {}),
+        trial=Trial(tiny, TrialSettings(PROTECTION, sampling=sampling), silent),
+        class_pictures=lambda *_: torch.zeros(2, 3, tiny.resolution, tiny.resolution),
+    )
+    monkeypatch.setattr(trade_off_point, "workshop", lambda _: made)
+    monkeypatch.setattr(trade_off_point, "subject", lambda *_: dog)
+    monkeypatch.setattr(trade_off_point, "PROTECTION", PROTECTION)
+    return made
+
+
+def test_on_the_way_a_model_is_that_of_as_many_steps(shop: Workshop) -> None:
+    run: Any = SimpleNamespace(scenario=SimpleNamespace(seed=0))
+    protect_on_the_way(run, "dog-400001", 1e-3, [1, 3])
+    on_the_way, end = (shop.cells.read(Point("dog-400001", 1e-3, steps).weights) for steps in (1, 3))
+    protect_on_the_way(run, "dog-400001", 1e-3, [2])
+    (shop.cells.folder / "models" / "dog-400001-0.001-1.safetensors").unlink()
+    protect_on_the_way(run, "dog-400001", 1e-3, [1])
+    alone = shop.cells.read(Point("dog-400001", 1e-3, 1).weights)
+    untouched = detached(shop.backbone.weights())
+    assert all(torch.equal(on_the_way[name], alone[name]) for name in alone)
+    assert any(not torch.equal(on_the_way[name], end[name]) for name in alone)
+    assert any(not torch.equal(on_the_way[name], untouched[name]) for name in alone)
+
+
+def test_a_point_waits_for_its_weights(tmp_path: Path) -> None:
+    cells, point = Cells(tmp_path, {}), Point("cat-400000", 2e-4, 300, "bf16")
+    assert not Point("cat-400000", 0.0, 0, "bf16").waits(cells)
+    assert point.waits(cells)
+    cells.get("models/cat-400000-0.0002-300", lambda: {"w": torch.ones(1)})
+    assert not point.waits(cells)
+
+
+def test_the_unprotected_model_comes_first_and_roundings_last() -> None:
+    args = argparse.Namespace(toys=("a", "b"), rates=[2e-4, 1e-4], steps=[150, 300], rounding=True)
+    found = trade_off.points(args)
+    assert found[:3] == [Point("a", 0.0, 0), Point("b", 0.0, 0), Point("a", 2e-4, 150)]
+    assert [it.learning_rate for it in found[2:10]] == [2e-4] * 4 + [1e-4] * 4
+    rounded = found[10:]
+    assert {(it.toy, it.learning_rate, it.steps) for it in rounded} == {
+        ("a", 2e-4, 300),
+        ("b", 2e-4, 300),
+        ("a", 0.0, 0),
+        ("b", 0.0, 0),
+        ("a", 5e-6, 16),
+    }
+    assert len(rounded) == 5 * 3
+    assert all(it.rounding for it in rounded)
+    assert len(set(found)) == len(found)
+
+
+def test_a_line_says_which_point_it_is_of() -> None:
+    point = Point("dog-400001", 4e-4, 75, "int8")
+    assert trade_off.point_of({**dataclasses.asdict(point), "fid": 3.0}) == point
+
+
+def lines() -> list[dict[str, Any]]:
+    """Two toys: unprotected .8 and .6, protected .6 and .6, the class at .2; the cat has no 600 steps."""
+
+    def line(toy: str, steps: int, likeness: float, fid: float, rounding: str = "") -> dict[str, Any]:
+        return {
+            "toy": toy,
+            "learning_rate": 2e-4 if steps else 0.0,
+            "steps": steps,
+            "rounding": rounding,
+            "likeness": {"frozen": [[likeness] * 4], "demo": [[likeness] * 4]},
+            "class_likeness": [0.2] * 4,
+            "fid": fid,
+            "caption_error": fid / 100,
+            "class_accuracy": 1.0 - steps / 30_000,
+            "vanished": 0.25 if rounding else None,
+        }
+
+    return [
+        line("dog-1", 0, 0.8, 10),
+        line("cat-1", 0, 0.6, 20),
+        line("cat-1", 300, 0.6, 20),
+        line("dog-1", 300, 0.6, 15),
+        line("dog-1", 600, 0.5, 20),
+        line("dog-1", 0, 0.7, 10, "int8"),
+        line("dog-1", 300, 0.6, 11, "int8"),
+    ]
+
+
+def test_the_table_is_of_the_toys_that_have_lines() -> None:
+    """Rates: .1 of .7 - .2 over both toys; .3 of .8 - .2 of the dog alone."""
+    _, _, both, one = draw_trade_off.table(lines())
+    assert both.startswith("| 0.0002 | 300 | 2 | 0.20 (")
+    assert both.endswith("| 1.25 | 1.25 | 1.0% |")
+    assert one.startswith("| 0.0002 | 600 | 1 | 0.50 (")
+
+
+def test_a_rounded_model_is_compared_with_the_unprotected_one_rounded_alike() -> None:
+    _, _, whole, rounded = draw_trade_off.roundings(lines())
+    assert whole.startswith("| 0.0002 | 300 | fp32 | 2 | 0.70 | 0.60 | 0.20 (")
+    assert rounded.startswith("| 0.0002 | 300 | int8 | 1 | 0.70 | 0.60 | 0.20 (")
+    assert rounded.endswith("| 1.10 | 25.0% |")
+
+
+def test_the_figure_has_a_line_for_each_rate() -> None:
+    panel = draw_trade_off.panel(lines(), "frozen")
+    (line,) = panel.lines
+    assert [(mark.x, round(mark.y, 6), mark.label) for mark in line.marks] == [
+        (1.25, 0.2, "300"),
+        (2.0, 0.5, "600"),
+    ]

@@ -1,0 +1,51 @@
+"""A figure that stands by itself: places by hand, and that it is XML."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+
+from apdm.report.diagram import HIGH, WIDE, Line, Mark, Panel, diagram
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def drawn(*panels: Panel) -> ElementTree.Element:
+    return ElementTree.fromstring(diagram(panels))
+
+
+def test_marks_lie_where_their_scale_has_them() -> None:
+    """The scales begin a twentieth before the first mark and end as much after the last."""
+    line = Line("rate", [Mark(0, 1), Mark(10, 3), Mark(5, 2)])
+    (panel,) = drawn(Panel("", "x", "y", [line])).findall(f"{SVG}g")
+    dots = [(float(dot.get("cx", "")), float(dot.get("cy", ""))) for dot in panel.iter(f"{SVG}circle")]
+    near, far = 0.05 / 1.1, 1.05 / 1.1
+    assert dots == [
+        pytest.approx((near * WIDE, far * HIGH), abs=0.1),
+        pytest.approx((far * WIDE, near * HIGH), abs=0.1),
+        pytest.approx((WIDE / 2, HIGH / 2), abs=0.1),
+    ]
+    joined = next(panel.iter(f"{SVG}polyline")).get("points", "")
+    assert joined == " ".join(f"{x},{y}" for x, y in dots)
+
+
+def test_bars_and_intervals_are_inside() -> None:
+    line = Line("rate", [Mark(1, 0.2, (0.1, 0.9))])
+    (panel,) = drawn(Panel("", "x", "y", [line], [1.5], [0.8])).findall(f"{SVG}g")
+    paths = [path.get("d", "") for path in panel.iter(f"{SVG}path")]
+    place = 1 - (0.8 - 0.06) / 0.88
+    assert any(path.startswith(f"M0 {place * HIGH:.1f}L{WIDE} ") for path in paths)
+    assert any(path.endswith(f"V{0.04 / 0.88 * HIGH:.1f}") for path in paths)
+    assert sum("L" in path for path in paths) == 2
+
+
+def test_panels_share_a_legend_and_words_are_escaped() -> None:
+    lines = [Line("a < b", [Mark(0, 0, label="&")]), Line("c", [Mark(1, 1)])]
+    root = drawn(Panel("first", "x", "y", lines), Panel("second", "x", "y", lines))
+    words = [text.text for text in root.iter(f"{SVG}text")]
+    assert {"first", "second", "&"} <= set(words)
+    assert [name.text for name in root.iter(f"{SVG}tspan")] == ["● a < b ", "● c "]
+    tones = [name.get("fill") for name in root.iter(f"{SVG}tspan")]
+    assert {dot.get("fill") for dot in root.iter(f"{SVG}circle")} == set(tones)
+    assert len(set(tones)) == 2
