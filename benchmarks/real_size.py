@@ -6,7 +6,7 @@
 Every way runs the published settings (one look-ahead of 20 inner steps, batch 1) on the same model, one after
 the other in one process, once to warm up and then `--rounds` times: seconds an inner step are the median; of
 ours from the first inner step on, for copies and a bank are made once in 800 look-aheads. Bytes are the
-allocator's, with autoencoder, text encoder and reference in them. First, both loops' losses are compared in
+allocator's, with autoencoder, text encoder and reference in them; beside them what `apdm estimate` says. First, both loops' losses are compared in
 float32. A line of real-size.jsonl in --output_dir for each way, as soon as it is known.
 """
 
@@ -22,14 +22,17 @@ from statistics import median
 
 import torch
 
-from apdm.backbones.base import Backbone
+from apdm.backbones.base import Backbone, Sampling
 from apdm.backbones.execution import Execution
 from apdm.backbones.load import blank, load
+from apdm.benchmark.estimate import estimate
 from apdm.protectors.apdm import PUBLISHED, ProtectionMaterial, protect
-from memory import sd15
+from apdm.protectors.table import PROTECTORS, Protector
+from memory import as_published, sd15
 from protection_speed import machine, material, runs, synchronise
 from published_loop import protect_as_published
 
+CLASS_IMAGES = 16  # that `protection_speed.material` has
 COMPARED = 10  # inner steps whose losses are compared
 
 
@@ -95,6 +98,15 @@ def measured(
     return {"seconds an inner step": median(took), "warming up": round(warm, 1), "peak bytes": peak}
 
 
+def estimated(folder: str, way: Way) -> int:
+    """Bytes at most, as they are rehearsed."""
+    short = replace(PUBLISHED, outer_steps=2, inner_steps=2, num_class_images=CLASS_IMAGES)
+    ours = PROTECTORS["apdm"].using(replace(short, reference_draws=way.reference_draws))
+    protector = Protector("the published loop", short, as_published) if way.published else ours
+    one = Sampling(num_inference_steps=1, sample_batch_size=1)
+    return estimate(folder, protector, 4, sampling=one, execution=way.execution).protecting
+
+
 def largest_difference(backbone: Backbone, of: ProtectionMaterial) -> float:
     """Of the two loops' losses, relative, each step from the weights as they are."""
     config = replace(PUBLISHED, outer_steps=COMPARED, inner_steps=1)
@@ -124,13 +136,13 @@ def main() -> None:
 
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        backbone = (
-            load(args.model, args.device) if args.model else random(sd15(Path(folder) / "sd15"), args.device)
-        )
-    of = material(backbone, args.side)
-    write("both loops", {"largest relative difference of losses": largest_difference(backbone, of)})
-    for name in args.ways:
-        write(name, measured(backbone, of, WAYS[name], args.inner_steps, args.rounds))
+        model = args.model or sd15(Path(folder) / "sd15")
+        backbone = load(model, args.device) if args.model else random(model, args.device)
+        of = material(backbone, args.side)
+        write("both loops", {"largest relative difference of losses": largest_difference(backbone, of)})
+        for name in args.ways:
+            found = measured(backbone, of, WAYS[name], args.inner_steps, args.rounds)
+            write(name, {**found, "estimated bytes": estimated(model, WAYS[name])})
 
 
 def random(folder: str, device: str) -> Backbone:
