@@ -6,8 +6,9 @@
 Every way runs the published settings (one look-ahead of 20 inner steps, batch 1) on the same model, one after
 the other in one process, once to warm up and then `--rounds` times: seconds an inner step are the median; of
 ours from the first inner step on, for copies and a bank are made once in 800 look-aheads. Bytes are the
-allocator's, with autoencoder, text encoder and reference in them; beside them what `apdm estimate` says. First, both loops' losses are compared in
-float32. A line of real-size.jsonl in --output_dir for each way, as soon as it is known.
+allocator's, with autoencoder, text encoder and reference in them; beside them what `apdm estimate` says. Both
+loops' losses are compared first, in float32. A line of real-size.jsonl in --output_dir for each way, as soon
+as it is known.
 """
 
 from __future__ import annotations
