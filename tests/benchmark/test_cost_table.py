@@ -146,6 +146,7 @@ def test_marks_are_means_over_the_rows_models(folder: Path, listing: Listing) ->
 def test_tifa_by_what_is_asked(folder: Path, listing: Listing) -> None:
     table = cost_tables(listing, folder)[2]
     assert table.title.endswith(": TIFA by what is asked (reader)")
+    assert table.notes[0].startswith("Of each kind of question the mean, over the captions that ask it,")
     assert [it.name for it in table.columns] == ["color, %", "object, %"]
     found = [[(it.value, it.n) for it in line.entries] for line in table.lines]
     assert found == [[(100.0, 1), (75.0, 2)], [(75.0, 2), (50.0, 4)]]  # n counts captions, once a model
@@ -187,7 +188,7 @@ def test_attacks_stand_beside_them(folder: Path, listing: Listing) -> None:
 def test_a_tables_name_says_what_it_is(folder: Path, listing: Listing) -> None:
     tables = cost_tables(listing, folder)
     assert [it.name for it in tables] == ["table2", "table2-cost", "table2-tifa", "table2-equal"]
-    assert tables[0].notes == tables[1].notes == tables[2].notes == tables[3].notes[1:]
+    assert tables[0].notes == tables[1].notes == tables[2].notes[1:] == tables[3].notes[1:]
     assert tables[0].notes[0] == (
         "Model toybox. 2 protected models; every model draws 2 captions (FID, KID, CLIP score), 2 captions "
         "for TIFA and 4 prompts for GenEval, all with the same seeds."

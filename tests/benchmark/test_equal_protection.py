@@ -85,7 +85,7 @@ def test_what_protects_less_is_named_and_not_compared(equal: Callable[..., Table
     assert [it.label for it in table.lines] == [
         "cheap",
         "ours",
-        "begun, not finished",
+        "begun",
         "undefined, not shown to protect",
         "less, shown to protect less",
         "zero, not shown to protect",
@@ -103,9 +103,13 @@ def test_one_row_alone_has_no_place(equal: Callable[..., Table]) -> None:
 
 def test_a_column_that_not_all_have_ranks_nobody(equal: Callable[..., Table]) -> None:
     bare = line("bare", (0.4, 0.2), 1.0, -0.2, None)
-    table = equal(OURS, bare)
-    assert [it.entries[2].value for it in table.lines] == [1.5, 1.5]
-    assert [it.entries[-1].mark for it in table.lines] == ["", ""]
+    table = equal(OURS, bare, DEAR)
+    assert [(it.label, it.entries[2].value) for it in table.lines] == [
+        ("ours", 1.5),
+        ("bare", 1.5),
+        ("dear", 3.0),
+    ]
+    assert [it.entries[-1].mark for it in table.lines] == ["", "", ""]
 
 
 def test_nothing_protects(equal: Callable[..., Table]) -> None:

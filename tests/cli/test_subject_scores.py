@@ -85,7 +85,9 @@ def test_each_backend_has_a_name(name: str, module: str, monkeypatch: pytest.Mon
     assert face_backend(name, Path("there")) == given
 
 
-def test_weights_of_a_backend_without_any_or_of_no_folder_are_refused(tmp_path: Path) -> None:
+def test_weights_of_a_backend_without_any_or_of_no_folder_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in (None, "dlib"):
         with pytest.raises(InputError, match="are of --faces uniface or insightface"):
             check_weights(name, tmp_path)
@@ -93,6 +95,9 @@ def test_weights_of_a_backend_without_any_or_of_no_folder_are_refused(tmp_path: 
         check_weights("uniface", tmp_path / "nowhere")
     check_weights("uniface", tmp_path)
     check_weights("dlib", None)
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--subject", "x", "--class_noun", "x", "--generated", "x", "--face_weights", "x"])
+    assert "are of --faces uniface or insightface" in capsys.readouterr().err
 
 
 def test_photos_without_a_face_are_refused() -> None:

@@ -161,7 +161,8 @@ def types_table(records: Records, unprotected: Outcome, notes: tuple[str, ...]) 
         for it in types
     ]
     title = f"{listing.title}: TIFA by what is asked ({judges})"
-    return _table(records, f"{listing.name}-{TYPES}", title, figures, notes)
+    said = "Of each kind of question the mean, over the captions that ask it, of the share of right answers."
+    return _table(records, f"{listing.name}-{TYPES}", title, figures, (said, *notes))
 
 
 def published(metric: str, row: ListedRow) -> Entry:

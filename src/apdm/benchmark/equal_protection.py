@@ -37,12 +37,11 @@ class Rival:
     @property
     def lacks(self) -> str:
         """Why its harms are not compared; empty if they are."""
-        if self.line.missing or self.rate.low is None:
+        if self.line.missing:
             return "not finished"
-        if not self.rate.low > 0:
+        if not (self.rate.low or 0.0) > 0:
             return "not shown to protect"
-        less = self.beyond.high is not None and self.beyond.high < 0
-        return "shown to protect less" if less else ""
+        return "shown to protect less" if (self.beyond.high or 0.0) < 0 else ""
 
     def ranked(self, columns: Sequence[Column], equal: Sequence[Rival]) -> Line:
         """With its places among those that protect as much."""
@@ -56,9 +55,10 @@ class Rival:
         return replace(self.line, entries=entries)
 
     def unranked(self) -> Line:
-        """Without its harms, and with the reason."""
+        """Without its harms, and with the reason, which of unfinished rows is said already."""
+        label = self.line.label if self.line.missing else f"{self.line.label}, {self.lacks}"
         entries = self.rate, self.beyond, *[NOWHERE] * (1 + len(self.harms))
-        return replace(self.line, label=f"{self.line.label}, {self.lacks}", entries=entries)
+        return replace(self.line, label=label, entries=entries)
 
 
 def equal_table(listing: Listing, costs: Table, beyond: Mapping[str, Entry], first: str) -> Table:
