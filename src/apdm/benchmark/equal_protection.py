@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 
+from apdm.benchmark.marks import NOWHERE
 from apdm.benchmark.outcome import Listing
 from apdm.benchmark.preservation import OTHER, SAME
 from apdm.benchmark.table import BEST, CONTROL, SECOND, Column, Entry, Line, Table
@@ -14,7 +15,6 @@ EQUAL = "equal"  # of the table's name
 RATE, STRENGTH = "protection rate", "{}, strength ratio"  # columns of the table of costs
 HARMS = tuple(STRENGTH.format(sort) for sort in (SAME, OTHER))  # and all changes of marks
 MARKED = {1: BEST, 2: SECOND}  # by place
-NOWHERE = Entry(None)
 NOTE = (
     "A row is compared if the 95 % interval of its protection rate lies above 0, and that of its difference "
     "to the rate of {first}, the first defence, not below 0: the same attacks on the same subjects. With few "
