@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apdm.benchmark.cost_table import cost_tables
+from apdm.benchmark.cost_table import any_examined, cost_tables
 from apdm.benchmark.outcome import (
     TO_OWNER,
     ListedModel,
@@ -38,7 +38,8 @@ def marks(
         "kid": measured(fid / 100, fid / 100, fid / 100),
         "clip": measured(*clip),
         "tifa": Measured(tifa, "reader, verbatim", "0"),
-        "tifa color": measured(1.0),
+        "tifa color": Measured((tifa[0],), "reader, verbatim", "0"),
+        "tifa object": Measured(tifa, "reader, verbatim", "0"),
         "geneval single_object": measured(one),
         "geneval counting": measured(*two),
     }
@@ -118,7 +119,7 @@ def entry(table: Table, label: str, column: str) -> Entry:
 
 
 def test_marks_are_means_over_the_rows_models(folder: Path, listing: Listing) -> None:
-    table, _ = cost_tables(listing, folder)
+    table, *_ = cost_tables(listing, folder)
     found = {name: entry(table, "ours", name) for name in ("FID", "KID", "CLIP", "TIFA", "GenEval")}
     assert {name: it.value for name, it in found.items()} == {
         "FID": pytest.approx(24.0),
@@ -142,8 +143,17 @@ def test_marks_are_means_over_the_rows_models(folder: Path, listing: Listing) ->
     assert table.columns[4].name == "TIFA, % (reader)"
 
 
+def test_tifa_by_what_is_asked(folder: Path, listing: Listing) -> None:
+    table = cost_tables(listing, folder)[2]
+    assert table.title.endswith(": TIFA by what is asked (reader)")
+    assert table.notes[0].startswith("Of each kind of question the mean, over the captions that ask it,")
+    assert [it.name for it in table.columns] == ["color, %", "object, %"]
+    found = [[(it.value, it.n) for it in line.entries] for line in table.lines]
+    assert found == [[(100.0, 1), (75.0, 2)], [(75.0, 2), (50.0, 4)]]  # n counts captions, once a model
+
+
 def test_changes_are_paired(folder: Path, listing: Listing) -> None:
-    _, costs = cost_tables(listing, folder)
+    _, costs, *_ = cost_tables(listing, folder)
     clip = entry(costs, "ours", "CLIP")
     assert (clip.value, clip.low, clip.high) == pytest.approx((-0.1, -0.1, -0.1))  # each caption lost as much
     assert entry(costs, "ours", "TIFA").value == pytest.approx((-25.0 + -25.0) / 2)
@@ -156,7 +166,7 @@ def test_changes_are_paired(folder: Path, listing: Listing) -> None:
 
 
 def test_attacks_stand_beside_them(folder: Path, listing: Listing) -> None:
-    _, costs = cost_tables(listing, folder)
+    _, costs, *_ = cost_tables(listing, folder)
     found = {it.name: entry(costs, "ours", it.name) for it in costs.columns}
     assert found["similarity (judge)"].value == pytest.approx(0.5)
     assert found["protection rate"].value == pytest.approx((0.8 - 0.5) / (0.8 - 0.2))
@@ -177,8 +187,8 @@ def test_attacks_stand_beside_them(folder: Path, listing: Listing) -> None:
 
 def test_a_tables_name_says_what_it_is(folder: Path, listing: Listing) -> None:
     tables = cost_tables(listing, folder)
-    assert [it.name for it in tables] == ["table2", "table2-cost"]
-    assert tables[0].notes == tables[1].notes
+    assert [it.name for it in tables] == ["table2", "table2-cost", "table2-tifa", "table2-equal"]
+    assert tables[0].notes == tables[1].notes == tables[2].notes[1:] == tables[3].notes[1:]
     assert tables[0].notes[0] == (
         "Model toybox. 2 protected models; every model draws 2 captions (FID, KID, CLIP score), 2 captions "
         "for TIFA and 4 prompts for GenEval, all with the same seeds."
@@ -204,7 +214,7 @@ def test_judges_say_how_far_they_are_right(folder: Path, listing: Listing, keep:
 def test_what_is_not_finished_is_counted_and_left_out(folder: Path, listing: Listing) -> None:
     record_path(folder, "second").unlink()
     record_path(folder, "near on rex").unlink()
-    marks_, costs = cost_tables(listing, folder)
+    marks_, costs, *_ = cost_tables(listing, folder)
     assert [line.missing for line in marks_.lines] == [0, 2]
     assert entry(marks_, "ours", "FID").value == 23.0
     assert entry(costs, "ours", "neighbour, strength ratio").n == 2
@@ -217,7 +227,7 @@ def test_what_is_not_finished_is_counted_and_left_out(folder: Path, listing: Lis
 def test_a_subject_without_its_baseline_has_a_similarity_and_no_rate(folder: Path, listing: Listing) -> None:
     record_path(folder, "rex before").unlink()
     record_path(folder, "near before").unlink()
-    _, costs = cost_tables(listing, folder)
+    _, costs, *_ = cost_tables(listing, folder)
     assert [line.missing for line in costs.lines] == [1, 2]  # the unprotected model's row has no others
     assert (entry(costs, "ours", "similarity").n, entry(costs, "ours", "protection rate").n) == (4, 2)
     assert entry(costs, "ours", "neighbour, strength ratio").value is None
@@ -239,14 +249,47 @@ def test_other_code_is_refused(folder: Path, listing: Listing, keep: Callable[..
         cost_tables(listing, folder)
 
 
-def test_neither_time_nor_more_strength_is_a_merit(folder: Path, listing: Listing) -> None:
+def test_costs_are_no_merit_by_themselves(folder: Path, listing: Listing) -> None:
+    """What costs nothing may buy nothing; no defence is quicker, and nobody is personalised too well."""
     rival = replace(listing.rows[1], label="rival", models=models("second", "second"))
-    marks_, costs = cost_tables(replace(listing, rows=(*listing.rows, rival)), folder)
+    marks_, costs, *_ = cost_tables(replace(listing, rows=(*listing.rows, rival)), folder)
     assert (entry(marks_, "ours", "FID").mark, entry(marks_, "rival", "FID").mark) == ("best", "second")
-    assert costs.columns[-1].name == "seconds a picture, ratio"
-    assert {line.entries[-1].mark for line in costs.lines} == {""}
+    assert [it.name for it in costs.columns if it.ranked] == ["similarity (judge)", "protection rate"]
+    assert {line.entries[place].mark for line in costs.lines for place in range(2, len(costs.columns))} == {
+        ""
+    }
     assert [it.kind for it in costs.columns] == ["ours"] * len(costs.columns)
-    assert costs.columns[0].metric == "similarity"
-    unranked = [place for place, it in enumerate(costs.columns) if "ratio" in it.name]
-    assert len(unranked) == 4
-    assert {line.entries[place].mark for line in costs.lines for place in unranked} == {""}
+
+
+def test_rates_are_compared_attack_by_attack(
+    folder: Path, listing: Listing, keep: Callable[..., None]
+) -> None:
+    """Ours withholds (.8 - .5) / .6 of either subject; the weak row .1 / .6 of rex and .2 / .6 of fido."""
+    for who, level in (("rex", 0.7), ("fido", 0.6)):
+        keep(f"{who} weakly", who, {"similarity": measured(level)}, {"similarity": measured(0.8)})
+    weak = replace(listing.rows[1], label="weak", cells={"dog": (("rex weakly",), ("fido weakly",))})
+    before = {**listing.before, "rex weakly": "rex before", "fido weakly": "fido before"}
+    equal = cost_tables(replace(listing, rows=(*listing.rows, weak), before=before), folder)[3]
+    assert [it.label for it in equal.lines] == ["ours", "weak, shown to protect less"]
+    found = entry(equal, "weak, shown to protect less", "beyond that of ours")
+    assert (found.value, found.low, found.high) == pytest.approx((-0.15 / 0.6, -0.2 / 0.6, -0.1 / 0.6))
+    assert entry(equal, "weak, shown to protect less", "protection rate").value == pytest.approx(0.15 / 0.6)
+    record_path(folder, "rex own").unlink()
+    equal = cost_tables(replace(listing, rows=(*listing.rows, weak), before=before), folder)[3]
+    assert entry(equal, "weak, shown to protect less", "beyond that of ours").value == pytest.approx(
+        -0.1 / 0.6
+    )
+
+
+def test_without_a_defence_there_is_nothing_to_be_equal_to(folder: Path, listing: Listing) -> None:
+    rows = (listing.rows[0], replace(listing.rows[1], role="placebo"))
+    assert len(cost_tables(replace(listing, rows=rows), folder)) == 3
+
+
+@pytest.mark.parametrize("before", [{}, {"rex": "rex before", "fido": "fido before"}])
+def test_a_listing_of_an_earlier_form_is_refused(
+    folder: Path, listing: Listing, before: dict[str, str]
+) -> None:
+    for reading in (cost_tables, any_examined):
+        with pytest.raises(InputError, match="listing of 'table2' at size toy is of an earlier version"):
+            reading(replace(listing, before=before), folder)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from apdm.cli import evaluate
 from apdm.cli.main import main
-from apdm.cli.subject_scores import faces, known_faces
+from apdm.cli.subject_scores import check_weights, face_backend, faces, known_faces
 from apdm.direction import Direction
 from apdm.errors import InputError
 from apdm.metrics.base import NetworkExtractor
@@ -70,6 +70,36 @@ def test_each_set_has_both_and_speaks_for_its_own_side() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("dlib", "dlib_faces.DlibFaces"),
+        ("dlib-hog", "dlib_faces.DlibFaces"),
+        ("uniface", "uniface_faces.UnifaceFaces"),
+        ("insightface", "insightface_faces.InsightFaces"),
+    ],
+)
+def test_each_backend_has_a_name(name: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"apdm.metrics.{module}", lambda *given, **kept: (given, kept))
+    given = ((), {"cnn": name == "dlib"}) if name.startswith("dlib") else ((Path("there"),), {})
+    assert face_backend(name, Path("there")) == given
+
+
+def test_weights_of_a_backend_without_any_or_of_no_folder_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in (None, "dlib"):
+        with pytest.raises(InputError, match="are of --faces uniface or insightface"):
+            check_weights(name, tmp_path)
+    with pytest.raises(InputError, match="is not a folder"):
+        check_weights("uniface", tmp_path / "nowhere")
+    check_weights("uniface", tmp_path)
+    check_weights("dlib", None)
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--subject", "x", "--class_noun", "x", "--generated", "x", "--face_weights", "x"])
+    assert "are of --faces uniface or insightface" in capsys.readouterr().err
+
+
 def test_photos_without_a_face_are_refused() -> None:
     with pytest.raises(InputError, match="no photo to compare with shows a face"):
         known_faces(Bright(), painted(DARK))
@@ -78,10 +108,10 @@ def test_photos_without_a_face_are_refused() -> None:
 def test_the_command_says_them_and_the_report_keeps_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    asked: list[tuple[str, Path | None]] = []
 
-    def backend(name: str) -> Bright:
-        asked.append(name)
+    def backend(name: str, weights: Path | None) -> Bright:
+        asked.append((name, weights))
         return Bright()
 
     monkeypatch.setattr(evaluate, "face_backend", backend)
@@ -93,14 +123,15 @@ def test_the_command_says_them_and_the_report_keeps_them(
     flags = ("--subject", "subject", "--generated", "generated", "--control", "control")
     rest = ("--class_images", "control", "--output_dir", "report", "--output_file", "figures.json")
     monkeypatch.chdir(tmp_path)
-    main(["evaluate", "--class_noun", "person", "--faces", "dlib-hog", "--device", "meta", *flags, *rest])
+    by = ("--faces", "uniface", "--face_weights", "subject", "--device", "meta")
+    main(["evaluate", "--class_noun", "person", *by, *flags, *rest])
     assert seen.network.weight.device.type == "meta"
-    assert asked == ["dlib-hog"]
+    assert asked == [("uniface", Path("subject"))]
     figures = json.loads(Path("figures.json").read_text())
     assert figures["FDFR of generated"]["value"] == 0.5
     assert figures["ISM of control"]["n"] == 2
     record = json.loads(Path("report/result.json").read_text())
-    assert record["settings"]["faces"] == "dlib-hog"
+    assert record["settings"]["faces"] == "uniface"
     assert record["subjects"][0]["further"]["FDFR"]["attacked_protected"] == figures["FDFR of generated"]
     assert "FDFR" in Path("report/report.html").read_text()
 
@@ -117,8 +148,8 @@ class Seen(NetworkExtractor):
         return pixels.mean((2, 3)) + 1e-3
 
 
-def missing(what: str) -> Callable[[str], object]:
-    def load(_: str) -> object:
+def missing(what: str) -> Callable[..., object]:
+    def load(*_: object) -> object:
         raise InputError(f"{what} cannot be loaded", fix="install it")
 
     return load
@@ -127,7 +158,7 @@ def missing(what: str) -> Callable[[str], object]:
 @pytest.mark.parametrize(
     ("flag", "loader", "said"),
     [
-        (("--faces", "dlib"), ("face_backend", lambda _: Faceless()), "no photo to compare with"),
+        (("--faces", "dlib"), ("face_backend", lambda *_: Faceless()), "no photo to compare with"),
         (("--faces", "dlib"), ("face_backend", missing("dlib")), "dlib cannot be loaded"),
         (("--clip", "some/clip"), ("_clip", missing("CLIP")), "CLIP cannot be loaded"),
         ((), ("judge", missing("judge")), "judge cannot be loaded"),
@@ -140,7 +171,7 @@ def missing(what: str) -> Callable[[str], object]:
 )
 def test_a_judge_that_cannot_look_leaves_no_folder(
     flag: tuple[str, ...],
-    loader: tuple[str, Callable[[str], object]],
+    loader: tuple[str, Callable[..., object]],
     said: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

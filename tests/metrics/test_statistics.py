@@ -20,6 +20,7 @@ from apdm.metrics.statistics import (
     hierarchical_bootstrap,
     percentile_interval,
     protection_rate,
+    rate_beyond,
 )
 from apdm.seeding import generator
 
@@ -206,6 +207,9 @@ def test_rates_by_hand() -> None:
     arrays = {key: np.array([value]) for key, value in means.items()}
     assert attack_strength(arrays)[0] == pytest.approx(0.4 / 0.6)
     assert protection_rate(arrays)[0] == pytest.approx(0.3 / 0.4)
+    rival = {**arrays, "protected": np.array([0.5])}
+    beyond = rate_beyond({**arrays, "rival": rival["protected"]})
+    assert beyond[0] == pytest.approx(0.3 / 0.4 - protection_rate(rival)[0]) == pytest.approx(0.2 / 0.4)
 
 
 @pytest.mark.parametrize("statistic", [attack_strength, protection_rate])

@@ -79,10 +79,18 @@ def test_a_column_of_all_classes_names_none() -> None:
         Column("fid", "FID", "", "lower", "published"),
         Column("tifa", "TIFA, %", "", "higher", "published"),
         Column("clip change", "CLIP score, change", "", "higher"),
+        Column("ratio", "neither way", "dog", ""),
+        Column("place", "mean place", "", "lower"),
     )
     line = Line(
-        "ours", "defence", (Entry(20.126, 19.0, 21.0, 8), Entry(28.85), Entry(75.91), Entry(-0.00256))
+        "ours",
+        "defence",
+        (
+            *(Entry(20.126, 19.0, 21.0, 8), Entry(28.85), Entry(75.91)),
+            *(Entry(-0.00256), Entry(0.5), Entry(5 / 3)),
+        ),
     )
     text = markdown(Table("table2", "toy", "Kept", columns, (line,), ()))
     assert "|  | FID (judge) ↓ | published FID | published TIFA, % | CLIP score, change ↑ |" in text
-    assert f"| 20.13 (19.00 to 21.00) | *28.85* | *75.91* | {MINUS}0.0026 |" in text
+    assert "| CLIP score, change ↑ | neither way dog | mean place ↓ |" in text
+    assert f"| 20.13 (19.00 to 21.00) | *28.85* | *75.91* | {MINUS}0.0026 | 0.500 | 1.7 |" in text

@@ -143,7 +143,22 @@ def test_only_a_distance_says_that_a_rate_above_one_is_no_damage(make_subject: M
 def test_much_worse_asks_for_intervals_apart_and_a_doubling(
     before: tuple[float, float, float], after: tuple[float, float, float], expected: bool
 ) -> None:
-    assert much_worse(BeforeAfter(Figure(*before, 64), Figure(*after, 64))) is expected
+    assert much_worse("KID", BeforeAfter(Figure(*before, 64), Figure(*after, 64))) is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ((0.0, 0.0, 0.0), (0.06, 0.02, 0.12), False),  # four of 64: more than none, and not many
+        ((0.0, 0.0, 0.0), (0.12, 0.05, 0.2), True),
+        ((0.2, 0.15, 0.25), (0.32, 0.26, 0.4), False),  # one more in ten, not doubled
+        ((0.2, 0.15, 0.25), (0.42, 0.3, 0.5), True),
+    ],
+)
+def test_more_pictures_without_a_face_must_be_one_in_ten(
+    before: tuple[float, float, float], after: tuple[float, float, float], expected: bool
+) -> None:
+    assert much_worse("FDFR", BeforeAfter(Figure(*before, 64), Figure(*after, 64))) is expected
 
 
 @pytest.mark.parametrize(
@@ -159,7 +174,7 @@ def test_what_should_be_high_is_much_worse_when_halved(
     after: tuple[float, float, float], expected: bool
 ) -> None:
     before, now = (Figure(*it, 64, direction=Direction.HIGHER_PRESERVES) for it in ((0.3, 0.28, 0.32), after))
-    assert much_worse(BeforeAfter(before, now)) is expected
+    assert much_worse("CLIP score", BeforeAfter(before, now)) is expected
 
 
 def test_the_cost_says_what_was_measured_and_when_nothing_was(make_subject: MakeSubject) -> None:

@@ -1,5 +1,6 @@
-"""From finished exams to two tables: each model's marks, as Table 2 has them, and what protection costs: the
-same against the unprotected model, pair by pair, and attacks by others, beside what is bought for it.
+"""From finished exams to tables: each model's marks, as Table 2 has them, and TIFA's by what is asked; what
+protection costs: the same against the unprotected model, pair by pair, and attacks by others, beside what is
+bought for it; and the costs of the rows that protect alike.
 """
 
 from __future__ import annotations
@@ -12,8 +13,20 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from apdm.benchmark.examiners import Verbatim
+from apdm.benchmark.equal_protection import RATE, STRENGTH, equal_table
 from apdm.benchmark.grid import MARKS
+from apdm.benchmark.marks import (
+    BETTER,
+    NAMES,
+    NOWHERE,
+    entry_of,
+    given_by,
+    mark,
+    named,
+    parts,
+    tasks_of,
+    values,
+)
 from apdm.benchmark.outcome import (
     TO_OWNER,
     ListedRow,
@@ -24,26 +37,19 @@ from apdm.benchmark.outcome import (
     record_path,
 )
 from apdm.benchmark.preservation import NEIGHBOUR, OTHER, SAME
-from apdm.benchmark.table import CONTROL, PUBLISHED, Column, Entry, Line, Table, marked
+from apdm.benchmark.table import CONTROL, DEFENCE, PUBLISHED, Column, Entry, Line, Table, marked
 from apdm.benchmark.tabulate import code_of, compared_with, digests_of, judges_of, many, refuse_mixtures
 from apdm.errors import InputError
-from apdm.metrics.base import Interval
 from apdm.metrics.statistics import (
     Means,
     Statistic,
-    crossed_bootstrap,
-    halves_interval,
     hierarchical_bootstrap,
     protection_rate,
+    rate_beyond,
     strength_ratio,
 )
 
-COST = "cost"  # of the second table's name
-BETTER = {"fid": "lower", "kid": "lower", "clip": "higher", "tifa": "higher", "geneval": "higher"}
-NAMES = {"fid": "FID", "kid": "KID", "clip": "CLIP score", "tifa": "TIFA, %", "geneval": "GenEval"}
-SCALES = {"tifa": 100.0}  # as it is published
-DISTANCES = ("fid", "kid")
-NOWHERE = Entry(None)
+COST, TYPES = "cost", "tifa"  # of their tables' names
 RATED = ("protected", "unprotected", "class")  # what a rate or a ratio rests on
 APART = ("apart", "apart unprotected")
 
@@ -75,9 +81,11 @@ class Records:
         return len((every_digest(row) | before) - self.found.keys())
 
 
-def cost_tables(listing: Listing, folder: Path) -> tuple[Table, Table]:
-    """The marks and the costs from the records in `folder`; what is not finished is left out and counted.
-    Raises `InputError` as `tabulate` does, and where the unprotected model has no exam yet."""
+def cost_tables(listing: Listing, folder: Path) -> tuple[Table, ...]:
+    """The marks, the costs, TIFA's types and, where there is a defence, the costs of what protects as much,
+    from the records in `folder`; what is not finished is left out and counted. Raises `InputError` as
+    `tabulate` does, for a listing of an earlier form, and where the unprotected model has no exam yet."""
+    check_form(listing)
     wanted = set(listing.before.values()).union(*(every_digest(row) for row in listing.rows))
     found = {digest: it for digest in wanted if (it := read_outcome(folder, digest)) is not None}
     records = Records(listing, found)
@@ -86,12 +94,30 @@ def cost_tables(listing: Listing, folder: Path) -> tuple[Table, Table]:
         raise InputError(what, fix="go on with apdm bench")
     refuse_mixtures(list(found.values()))
     told = notes(records, records.unprotected, len(wanted) - len(found))
-    return marks_table(records, records.unprotected, told), costs_table(records, records.unprotected, told)
+    marks, costs, types = (
+        make(records, records.unprotected, told) for make in (marks_table, costs_table, types_table)
+    )
+    first = next((row for row in listing.rows if row.role == DEFENCE), None)
+    if first is None:
+        return marks, costs, types
+    others = [row for row in listing.rows if row.role != CONTROL and row != first]
+    beyond = {row.label: beyond_of(records, first, row) for row in others}
+    return marks, costs, types, equal_table(listing, costs, beyond, first.label)
 
 
 def any_examined(listing: Listing, folder: Path) -> bool:
-    """Whether the unprotected model has its exam, so that `cost_tables` has something to compare with."""
+    """Whether the unprotected model has its exam, so that `cost_tables` has something to compare with. Raises
+    `InputError` for a listing of an earlier form."""
+    check_form(listing)
     return record_path(folder, unprotected_exam(listing)).exists()
+
+
+def check_form(listing: Listing) -> None:
+    """Raises `InputError` for a listing that does not know of each attack what was drawn before it."""
+    attacks = set[str]().union(*(every_digest(row) - {*exams_of(row)} for row in listing.rows))
+    if not all(row.models for row in listing.rows) or not attacks <= listing.before.keys():
+        what = f"the listing of '{listing.name}' at size {listing.size} is of an earlier version"
+        raise InputError(what, fix="run the scenario again; finished cells of this code are kept")
 
 
 def unprotected_exam(listing: Listing) -> str:
@@ -125,6 +151,20 @@ def marks_table(records: Records, unprotected: Outcome, notes: tuple[str, ...]) 
     return _table(records, listing.name, listing.title, figures, notes)
 
 
+def types_table(records: Records, unprotected: Outcome, notes: tuple[str, ...]) -> Table:
+    """Each row's TIFA by element type: the share of right answers of a caption that asks for it, means over
+    captions and over the row's models."""
+    listing, types = records.listing, parts("tifa", unprotected)
+    judges = ", ".join(dict.fromkeys(given_by(it, unprotected) for it in types))
+    figures: list[Figure] = [
+        (Column("tifa", f"{it.removeprefix('tifa ')}, %", "", BETTER["tifa"]), partial(mark_of, records, it))
+        for it in types
+    ]
+    title = f"{listing.title}: TIFA by what is asked ({judges})"
+    said = "Of each kind of question the mean, over the captions that ask it, of the share of right answers."
+    return _table(records, f"{listing.name}-{TYPES}", title, figures, (said, *notes))
+
+
 def published(metric: str, row: ListedRow) -> Entry:
     return Entry(row.published.get(metric, {}).get("all"))
 
@@ -137,39 +177,6 @@ def change_of(records: Records, metric: str, unprotected: Outcome, row: ListedRo
     return mark(metric, [it for it in records.exams(row) if it != unprotected], against=unprotected)
 
 
-def mark(metric: str, exams: Sequence[Outcome], against: Outcome | None = None) -> Entry:
-    """The models' mean mark, or its difference to that of `against`, pair by pair."""
-    if not exams:
-        return NOWHERE
-    if metric in DISTANCES:
-        distances = np.stack([values(it.measured[metric]) for it in exams])
-        if against:
-            distances = distances - values(against.measured[metric])
-        pictures = sum(len(it.measured["clip"].values) for it in exams)
-        return entry_of(halves_interval(distances, seed=0), pictures)
-    models = [against or exams[0], *exams]
-    tasks = [[values(it.measured[task]) for it in models] for task in tasks_of(metric, exams[0])]
-
-    def mean(was: np.ndarray, now: np.ndarray) -> float:
-        return float((now - was if against else now).mean())
-
-    scaled = [SCALES.get(metric, 1.0) * np.stack(task, axis=1)[..., None] for task in tasks]
-    counted = sum(len(marks) for task in tasks for marks in task[1:])
-    return entry_of(crossed_bootstrap(mean, *scaled, seed=0), counted)
-
-
-def tasks_of(metric: str, exam: Outcome) -> list[str]:
-    """What a mark is the mean of: GenEval's tasks, of any other itself."""
-    tasks = [name for name in exam.measured if name.startswith("geneval ")]
-    return tasks if metric == "geneval" else [metric]
-
-
-def named(metric: str, exam: Outcome) -> str:
-    """With its judge: a mark is compared with marks of the same one only."""
-    judges = exam.measured[tasks_of(metric, exam)[0]].extractor.split(", ")
-    return f"{NAMES[metric]} ({', '.join(it for it in dict.fromkeys(judges) if it != Verbatim.name)})"
-
-
 # Costs: changes of marks, and attacks.
 
 
@@ -180,15 +187,16 @@ def costs_table(records: Records, unprotected: Outcome, notes: tuple[str, ...]) 
     attacks = partial(attacked, records)
     figures: list[Figure] = [
         (similarity, partial(attacks, lambda means: means["protected"], ("protected",), None)),
-        (Column("ratio", "protection rate", "", "higher"), partial(rate_of, records)),
+        (Column("ratio", RATE, "", "higher"), partial(rate_of, records)),
     ]
-    for metric in MARKS:
-        column = Column(f"{metric} change", f"{NAMES[metric]}, change", "", BETTER[metric])
+    for metric in MARKS:  # what costs nothing may buy nothing: `equal_table` ranks costs
+        column = Column(f"{metric} change", f"{NAMES[metric]}, change", "", BETTER[metric], ranked=False)
         figures.append((column, partial(change_of, records, metric, unprotected)))
     for sort in (SAME, OTHER, NEIGHBOUR):  # 1 is unharmed, and more is no merit
-        ratio = Column("ratio", f"{sort}, strength ratio", "", "higher", ranked=False)
+        ratio = Column("ratio", STRENGTH.format(sort), "", "higher", ranked=False)
         figures.append((ratio, partial(attacks, strength_ratio, RATED, sort)))
-    apart = Column("ratio", f"{NEIGHBOUR} told apart, change", "", "higher")
+    # Neither way is better: more are told apart where pictures are driven from the protected, whatever to.
+    apart = Column("ratio", f"{NEIGHBOUR} told apart, change", "", "", ranked=False)
     figures.append((apart, partial(attacks, told_apart_change, APART, NEIGHBOUR)))
     time = Column("ratio", "seconds a picture, ratio", "", "lower", ranked=False)  # no defence is quicker
     figures.append((time, lambda row: time_of(records.exams(row))))
@@ -198,6 +206,24 @@ def costs_table(records: Records, unprotected: Outcome, notes: tuple[str, ...]) 
 def rate_of(records: Records, row: ListedRow) -> Entry:
     """Nothing of the control, which would be compared with itself."""
     return NOWHERE if row.role == CONTROL else attacked(records, protection_rate, RATED, None, row)
+
+
+def beyond_of(records: Records, first: ListedRow, row: ListedRow) -> Entry:
+    """The row's protection rate less that of the row `first`, by the same attacks on the same subjects."""
+    cells: dict[str, list[list[np.ndarray]]] = {key: [] for key in (*RATED, "rival")}
+    for own, others in zip(subjects_of(row), subjects_of(first), strict=True):
+        pairs = [
+            (of_attack(records, it), of_attack(records, other)) for it, other in zip(own, others, strict=True)
+        ]
+        known = [it | {"rival": other["protected"]} for it, other in pairs if other and {*RATED} <= it.keys()]
+        for key in cells if known else ():
+            cells[key].append([it[key] for it in known])
+    return figure_of(rate_beyond, cells)
+
+
+def subjects_of(row: ListedRow) -> list[tuple[str, ...]]:
+    """Of each subject the digests of its seeds."""
+    return [runs for subjects in row.cells.values() for runs in subjects]
 
 
 def told_apart_change(means: Means) -> Float64[np.ndarray, "draws"]:
@@ -226,7 +252,12 @@ def attacked(
             known = [it for digest in digests if (it := of_attack(records, digest)).keys() >= set(rests_on)]
             for key in rests_on if known else ():
                 cells[key].append([it[key] for it in known])
-    runs = [images for subject in cells[rests_on[0]] for images in subject]
+    return figure_of(statistic, cells)
+
+
+def figure_of(statistic: Statistic, cells: dict[str, list[list[np.ndarray]]]) -> Entry:
+    """The statistic of `cells`; n counts pictures of the first."""
+    runs = [images for subject in next(iter(cells.values())) for images in subject]
     if not runs:
         return NOWHERE
     return entry_of(hierarchical_bootstrap(statistic, cells, seed=0), sum(map(len, runs)))
@@ -249,14 +280,6 @@ def of_attack(records: Records, digest: str) -> dict[str, np.ndarray]:
 def told_apart(measured: Mapping[str, Measured]) -> np.ndarray:
     """1 for each picture that is more like its own subject than like the protected one."""
     return (values(measured["similarity"]) > values(measured[TO_OWNER])).astype(float)
-
-
-def values(measured: Measured) -> np.ndarray:
-    return np.array([value for value in measured.values if value is not None])
-
-
-def entry_of(interval: Interval, n: int) -> Entry:
-    return Entry(interval.value, interval.low, interval.high, n)
 
 
 def _table(

@@ -14,9 +14,9 @@ ALL = "all"  # the column of all classes together
 
 @dataclass(frozen=True)
 class Column:
-    """One metric of one class, `name` being its own or its judge's; `better` is higher or lower. `kind` says
-    whose figures they are: ours, those of our controls, or the published ones. Where nobody is `ranked`, the
-    best figure is no merit, or says nothing."""
+    """One metric of one class, `name` being its own or its judge's; `better` is higher, lower or nothing.
+    `kind` says whose figures they are: ours, those of our controls, or the published ones. Where nobody is
+    `ranked`, the best figure is no merit, or says nothing."""
 
     metric: str
     name: str

@@ -34,7 +34,15 @@ from apdm.cli.class_scores import (
 from apdm.cli.figures import FLAGS, Measured, check_file, named, show, write
 from apdm.cli.options import SubjectOptions, check_new, new_folder, pictures_in, public_name
 from apdm.cli.progress import progress
-from apdm.cli.subject_scores import cells_of, defects, face_backend, faces, known_faces, likeness
+from apdm.cli.subject_scores import (
+    cells_of,
+    check_weights,
+    defects,
+    face_backend,
+    faces,
+    known_faces,
+    likeness,
+)
 from apdm.errors import InputError, at_least
 from apdm.metrics.base import FeatureExtractor, NetworkExtractor
 from apdm.metrics.cmmd import cmmd
@@ -86,9 +94,12 @@ class Evaluate:
     'apdm generate' made: a folder or a hub id such as openai/clip-vit-large-patch14."""
     inception: str | None = None
     """Also FID and KID of the class images to --references: Inception's published weights, a file or URL."""
-    faces: Literal["dlib", "dlib-hog"] | None = None
+    faces: Literal["dlib", "dlib-hog", "uniface", "insightface"] | None = None
     """Also FDFR (pictures without a face) and ISM (likeness of faces), for people: by dlib's CNN, or its
-    gradients (faster, less exact); wants the extra apdm[dlib]."""
+    gradients (faster, less exact), or by RetinaFace and ArcFace. Wants the extra of that name, apdm[dlib]."""
+    face_weights: Path | None = None
+    """Of uniface or insightface: the folder of their ONNX files, if not where they keep them. Nothing is
+    fetched."""
     references: Path | None = None
     """Pictures that class images should be like, for the distances: real ones of the class."""
     resolution: int | None = None
@@ -184,6 +195,7 @@ def _check(wanted: Evaluate) -> None:
         wanted.references,
         class_images=bool(wanted.class_images or wanted.class_images_protected),
     )
+    check_weights(wanted.faces, wanted.face_weights)
     if wanted.resolution is not None:
         at_least(wanted, resolution=1)
     check_file(wanted.output_file)
@@ -230,7 +242,7 @@ def _folders(wanted: Evaluate) -> dict[str, Path | None]:
 
 def _judges(wanted: Evaluate, looked: Looked) -> Judges:
     """Raises `InputError` for one that is not there or cannot be loaded, and for photos without a face."""
-    backend = face_backend(wanted.faces) if wanted.faces else None
+    backend = face_backend(wanted.faces, wanted.face_weights) if wanted.faces else None
     known = known_faces(backend, looked.subject.pixels("held_out", looked.size)) if backend else ()
     eye, clip = judge(wanted.judge), _clip(wanted.clip) if wanted.clip else None
     inception = InceptionExtractor(wanted.inception) if wanted.inception else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from apdm.benchmark.measure import BRISQUE_DIRECTIONS, brisque_figure, figure, per_run, real, scored
 from apdm.benchmark.record import Figure
@@ -24,6 +25,7 @@ KINDS = {  # what the statistics call a set, and the record
     "class": "class_unprotected",
     "real": "photos",
 }
+WEIGHED = ("uniface", "insightface")  # face backends whose networks do not come with their package
 FDFR_DIRECTIONS = {
     "attacked_protected": Direction.HIGHER_PROTECTS,
     "class_protected": Direction.LOWER_PRESERVES,  # a model that draws no faces any more is damaged
@@ -75,8 +77,29 @@ def defects(pictures: Mapping[str, Pixels], seed: int, watch: Watch) -> dict[str
     return figures
 
 
-def face_backend(name: str) -> FaceBackend:
-    """`dlib` (its CNN), or `dlib-hog` (faster, with more faces that are none). Raises `InputError`."""
+def check_weights(name: str | None, weights: Path | None) -> None:
+    """Raises `InputError` for `weights` of a face backend that takes none, or that are no folder."""
+    if weights is None:
+        return
+    if name not in WEIGHED:
+        raise InputError(f"--face_weights are of --faces {' or '.join(WEIGHED)}", fix="leave them out")
+    if not weights.is_dir():
+        raise InputError(
+            f"--face_weights '{weights}' is not a folder", fix="give the folder of the ONNX files"
+        )
+
+
+def face_backend(name: str, weights: Path | None = None) -> FaceBackend:
+    """`dlib` (its CNN), `dlib-hog` (faster, with more faces that are none), or one of `WEIGHED`, with the
+    networks in the folder `weights`. Raises `InputError`."""
+    if name == "uniface":
+        from apdm.metrics.uniface_faces import UnifaceFaces
+
+        return UnifaceFaces(weights)
+    if name == "insightface":
+        from apdm.metrics.insightface_faces import InsightFaces
+
+        return InsightFaces(weights)
     from apdm.metrics.dlib_faces import DlibFaces
 
     return DlibFaces(cnn=name == "dlib")

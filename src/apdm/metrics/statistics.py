@@ -186,6 +186,15 @@ def protection_rate(means: Means) -> Float64[ndarray, "draws"]:
     return _ratio(means["unprotected"] - means["protected"], means["unprotected"] - means["class"])
 
 
+def rate_beyond(means: Means) -> Float64[ndarray, "draws"]:
+    """How much higher the protection rate is than that of a `rival` protection against the same attack.
+
+    (S_rival - S_protected) / (S_unprotected - S_class), the difference of two `protection_rate`s. Our
+    definition; NaN where the attack itself gains nothing.
+    """
+    return _ratio(means["rival"] - means["protected"], means["unprotected"] - means["class"])
+
+
 def strength_ratio(means: Means) -> Float64[ndarray, "draws"]:
     """Attack strength on the `protected` model over that on the `unprotected` one.
 

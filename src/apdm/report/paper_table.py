@@ -11,7 +11,7 @@ from apdm.benchmark.table import BEST, CONTROLS, PUBLISHED, SECOND, Column, Entr
 from apdm.report.numbers import MINUS, decimal
 
 PLACES = {
-    **{"similarity": 3, "brisque": 1, "ratio": 3},
+    **{"similarity": 3, "brisque": 1, "ratio": 3, "place": 1},
     **{"fid": 2, "kid": 4, "clip": 4, "tifa": 2, "geneval": 4},
     **{"fid change": 2, "kid change": 4, "clip change": 4, "tifa change": 2, "geneval change": 4},
 }
@@ -124,7 +124,7 @@ def _heading(column: Column) -> str:
         return f"its control, {column.class_noun}"
     if column.kind == PUBLISHED:
         return ", ".join(filter(None, (f"published {column.name}", column.class_noun)))
-    return f"{column.name} {ARROWS[column.better]} {column.class_noun}".strip()
+    return " ".join(filter(None, (column.name, ARROWS.get(column.better), column.class_noun)))
 
 
 def _label(line: Line) -> str:

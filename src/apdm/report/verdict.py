@@ -12,6 +12,9 @@ from apdm.report.numbers import THIN_SPACE, percent, percent_interval, significa
 # Class pictures count as much worse where the intervals lie apart and what should be low has doubled, or what
 # should be high has halved (our choice).
 MUCH_WORSE = 2.0
+# By what a measure that is often 0 must rise besides (our choice): there is no doubling of 0, and the first
+# picture in which a detector misses the face is no damage. One more in ten is plain to see.
+LEAST_RISE = {"FDFR": 0.1}
 DISTANCES = ("KID", "FID", "CMMD")  # how their names begin; only these can say that the class was kept
 PRESERVES = (Direction.HIGHER_PRESERVES, Direction.LOWER_PRESERVES)
 LOOK_ALIKE = ", one that the judge finds much like the subject"
@@ -71,7 +74,7 @@ def verdict(subject: SubjectResult, attacks: str) -> Verdict:
 def _doubt(subject: SubjectResult) -> str | None:
     """What speaks for damage rather than protection; None if nothing does."""
     known = class_figures(subject)
-    worse = [f"{measure} {_moved(pair)}" for measure, pair in known.items() if much_worse(pair)]
+    worse = [f"{measure} {_moved(pair)}" for measure, pair in known.items() if much_worse(measure, pair)]
     if worse:
         return (
             f"the model's own pictures for “{subject.class_noun}” became much worse too ({'; '.join(worse)})"
@@ -122,12 +125,13 @@ def looks_alike(similarity: Similarity) -> bool:
     return other is not None and other.value > half
 
 
-def much_worse(pair: BeforeAfter) -> bool:
-    """Whether class pictures became much worse, beyond what the intervals leave to chance."""
+def much_worse(measure: str, pair: BeforeAfter) -> bool:
+    """Whether class pictures became much worse by a measure, beyond what the intervals leave to chance."""
     before, after = pair.unprotected, pair.protected
     if after.direction is Direction.HIGHER_PRESERVES:
         return after.high < before.low and after.value < before.value / MUCH_WORSE
-    return after.low > before.high and after.value > MUCH_WORSE * before.value
+    least = before.value + LEAST_RISE.get(measure, 0.0)
+    return after.low > before.high and after.value > max(least, MUCH_WORSE * before.value)
 
 
 def attacks_named(attacks: tuple[str, ...]) -> str:

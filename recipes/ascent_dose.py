@@ -1,0 +1,74 @@
+"""How many steps of naive ascent withhold as much as APDM does? For the weaker dose among Table 2's rows.
+
+    python recipes/ascent_dose.py dog 400001 --steps 10 30
+
+Only tuning toys (seeds 400,000 to 449,999) are taken. The attack is Table 2's, with the photos that the
+ascent went against. Each dose is a line of ascent-dose.jsonl in --output_dir: its protection rate beside how
+like the subject the pictures of the attack on the unprotected model are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from apdm.backbones.base import Backbone
+from apdm.backbones.load import load
+from apdm.benchmark.grid import read_grid, read_size
+from apdm.benchmark.trial import Trial, TrialSettings
+from apdm.metrics.judges import TOYBOX, judge
+from apdm.metrics.similarity import per_image_similarity
+from apdm.personalizers.base import Material
+from apdm.protectors.ascent import ascend
+from apdm.toybox import presets
+from apdm.toybox.seeds import Purpose
+from apdm.toybox.subjects import toy_subject
+from apdm.types import Pixels
+from apdm.watch import silent
+
+TABLE = Path(__file__).parents[1] / "scenarios" / "table2.toml"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("class_noun")
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--steps", type=int, nargs="+", required=True)
+    parser.add_argument("--output_dir", type=Path, default=Path("runs/search"))
+    args = parser.parse_args()
+    size = read_size(TABLE, read_grid(TABLE), "toy")
+    attack = dataclasses.replace(presets.ATTACK, **size.personalizer["dreambooth"])
+    settings = TrialSettings(presets.PROTECTION, attack, size.sampling, size.seeds)
+    backbone, eye = load("toybox"), judge(TOYBOX)
+    trial = Trial(backbone, settings, silent)
+    name = f"{args.class_noun}-{args.seed}"
+    subject = toy_subject(args.output_dir / "toys" / name, args.class_noun, args.seed, Purpose.TUNING)
+    photos, held_out = subject.pixels("protect", 64), subject.pixels("held_out", 64)
+
+    def likeness(pictures: Pixels) -> float:
+        return float(per_image_similarity(eye, pictures, held_out).mean())
+
+    def attacked(model: Backbone) -> float:
+        prior = trial.class_pictures(model, subject, "")
+        return likeness(trial.attack(model, prior, subject, photos, "").shown)
+
+    material = Material(
+        backbone.encode(photos, subject.instance_prompt),
+        backbone.encode(trial.class_pictures(backbone, subject, ""), subject.class_prompt),
+    )
+    before = likeness(trial.evaluation_pictures(backbone, subject.class_noun))
+    control = attacked(backbone)
+    for steps in args.steps:
+        config = dataclasses.replace(presets.PROTECTIONS["ascent"], max_train_steps=steps)
+        level = attacked(ascend(backbone, material, config, settings.seed))
+        rate = (control - level) / (control - before)
+        line = json.dumps({"toy": name, "steps": steps, "control": round(control, 3), "rate": round(rate, 3)})
+        print(line, flush=True)
+        with (args.output_dir / "ascent-dose.jsonl").open("a") as log:
+            log.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
