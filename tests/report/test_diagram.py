@@ -49,3 +49,9 @@ def test_panels_share_a_legend_and_words_are_escaped() -> None:
     tones = [name.get("fill") for name in root.iter(f"{SVG}tspan")]
     assert {dot.get("fill") for dot in root.iter(f"{SVG}circle")} == set(tones)
     assert len(set(tones)) == 2
+
+
+def test_ticks_are_written_as_people_write_them() -> None:
+    (panel,) = drawn(Panel("", "x", "y", [Line("", [Mark(0, 0), Mark(1200, 0.7)])])).findall(f"{SVG}g")
+    words = {text.text for text in panel.iter(f"{SVG}text")}
+    assert {"0", "500", "1000", "0.2", "0.6"} <= words
