@@ -190,17 +190,14 @@ def test_the_headline_is_the_lowest_rate_from_the_attacks_own_length_on(
 def test_likeness_along_the_attack_is_the_mean_of_its_pictures(
     done: Workshop, found: dict[str, Figure | dict[str, Figure]]
 ) -> None:
-    for model in ("unprotected", "protected"):
+    names = {"unprotected": lambda _: protection.UNPROTECTED, "protected": protected_name}
+    for model, named in names.items():
         along = cast("dict[str, Figure]", found[f"likeness_{model}"])
         assert list(along) == ["1", "2", "4"]
-    subjects = subjects_of(done, "dog")
-    look = protection.Look(ATTACK, SCENARIO.stops, 4)
-    means = [
-        np.mean(run) for who in subjects for run in protection.likeness(done, protected_name(who), who, look)
-    ]
-    last = cast("dict[str, Figure]", found["likeness_protected"])["4"]
-    assert last.value == pytest.approx(np.mean(means), abs=1e-6)
-    assert last.n == 2 * 2 * 2
+        look = protection.Look(ATTACK, SCENARIO.stops, 4)
+        runs = [protection.likeness(done, named(who), who, look) for who in subjects_of(done, "dog")]
+        assert along["4"].value == pytest.approx(np.mean(runs), abs=1e-6)
+        assert along["4"].n == 2 * 2 * 2
 
 
 def test_each_subject_has_a_rate_of_its_own(
