@@ -22,6 +22,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import fields, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,7 +85,7 @@ def measure_all(run: Run, waiting: list[Point], results: Path, jobs: int, commit
         it.result()  # raises what went wrong, when all else is done
 
 
-def point_of(line: Mapping[str, object]) -> Point:
+def point_of(line: Mapping[str, Any]) -> Point:
     return Point(**{it.name: line[it.name] for it in fields(Point)})
 
 

@@ -28,6 +28,7 @@ from apdm.benchmark.provenance import device_name
 from apdm.benchmark.scenario import Scenario
 from apdm.benchmark.store import plain
 from apdm.benchmark.workshop import Workshop, held_out_scene
+from apdm.metrics.base import NetworkExtractor
 from apdm.metrics.fid import Moments, frechet_distance, moments
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.metrics.reader import Reader
@@ -101,6 +102,7 @@ def workshop(run: Run) -> Workshop:
     torch.backends.cudnn.allow_tf32 = False  # float32 as on a CPU
     eye, distance = judge(TOYBOX), judge(EFFICIENTNET)
     for seeing in (eye, distance):
+        assert isinstance(seeing, NetworkExtractor)
         seeing.network.to(run.device)
     return Workshop(
         load("toybox", run.device),

@@ -55,3 +55,11 @@ def test_results_of_other_settings_are_not_taken(tmp_path: Path) -> None:
     Cells(tmp_path, {"seed": 0})
     with pytest.raises(InputError, match="holds results of other settings"):
         Cells(tmp_path, {"seed": 1})
+
+
+def test_names_are_those_of_whole_results(tmp_path: Path) -> None:
+    cells = Cells(tmp_path, {})
+    for name in ("b/two", "a", "b/one"):
+        cells.get(name, lambda: {"x": torch.ones(1)})
+    (tmp_path / "b" / "three.17.part").touch()
+    assert cells.names() == ["a", "b/one", "b/two"]

@@ -185,3 +185,47 @@ def test_the_headline_is_the_lowest_rate_from_the_attacks_own_length_on(
 ) -> None:
     rates = [cast(Figure, found[f"protection_rate_{multiple}"]).value for multiple in ("1x", "2x")]
     assert cast(Figure, found["headline"]).value == min(rates)
+
+
+def test_likeness_along_the_attack_is_the_mean_of_its_pictures(
+    done: Workshop, found: dict[str, Figure | dict[str, Figure]]
+) -> None:
+    names = {"unprotected": lambda _: protection.UNPROTECTED, "protected": protected_name}
+    for model, named in names.items():
+        along = cast("dict[str, Figure]", found[f"likeness_{model}"])
+        assert list(along) == ["1", "2", "4"]
+        look = protection.Look(ATTACK, SCENARIO.stops, 4)
+        runs = [protection.likeness(done, named(who), who, look) for who in subjects_of(done, "dog")]
+        assert along["4"].value == pytest.approx(np.mean(runs), abs=1e-6)
+        assert along["4"].n == 2 * 2 * 2
+
+
+def test_each_subject_has_a_rate_of_its_own(
+    done: Workshop, found: dict[str, Figure | dict[str, Figure]]
+) -> None:
+    rates = cast("dict[str, Figure]", found["protection_rate_1x_by_subject"])
+    first, second = subjects_of(done, "dog")
+    assert list(rates) == [first.name, second.name]
+    cells = protection.rate_cells(done, protected_name, protection.Look(ATTACK, SCENARIO.stops, 2))
+    for place, rate in enumerate(rates.values()):
+        was, now, of_class = (
+            np.mean([np.mean(run) for run in cells[key][place]])
+            for key in ("unprotected", "protected", "class")
+        )
+        assert rate.value == pytest.approx((was - now) / (was - of_class), rel=1e-4)
+
+
+def test_the_pictures_are_those_of_the_first_seed(done: Workshop) -> None:
+    first, second = subjects_of(done, "dog")
+    shown = protection.pictures(done, "dog", 0)
+    assert len(shown) == 1 + 2 * 3 + 2 + len(PLACEBOS) + 2 + 2
+    assert "published preset" not in protection.pictures(done, "dog", 1)
+    seen = done.cells.read(
+        workshop.attack_name(ATTACK, protected_name(second), first, "attack", 0, [ATTACK.max_train_steps])
+    )
+    assert torch.equal(shown["another subject's protection"], seen["shown"][0])
+    course = done.cells.read(
+        workshop.attack_name(ATTACK, protected_name(first), first, "attack", 0, SCENARIO.stops)
+    )
+    assert torch.equal(shown["protected, 2x"], course["shown"][2])
+    assert not torch.equal(shown["protected, 2x"], shown["unprotected, 2x"])

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apdm.backbones.base import Sampling
+from apdm.benchmark.scenario import Scenario, read_scenario
 from apdm.cli import frozen
 from apdm.cli.main import main
+from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM
+from apdm.watch import silent
 
 if TYPE_CHECKING:
     from apdm.backbones.stable_diffusion import StableDiffusion
@@ -69,13 +72,42 @@ def test_every_subject_is_measured_once_and_a_second_run_makes_nothing(
     first = json.loads((folder / "protection.json").read_text())
     assert {"attack_strength", "headline", "protection_rate_1x", "fid_ratio", "placebos"} <= set(first)
     assert {"value", "low", "high", "n"} <= set(first["placebos"]["no DPO"])
+    assert {"commit", "dirty", "device", "command", "versions"} <= set(first)
+    assert first["command"] == f"apdm bench {scenario}"
+    subjects = [f"{noun}-{seed}" for noun in ("dog", "cat") for seed in (450_000, 450_001)]
+    assert sorted(it.stem for it in folder.glob("sheet-*.png")) == sorted(f"sheet-{it}" for it in subjects)
+    assert all(f"| {subject} | " in (folder / "protection.md").read_text() for subject in subjects)
+    assert (folder / "protection.svg").read_text().startswith("<svg ")
     made = {path: path.stat().st_mtime_ns for path in (folder / "cells").rglob("*.safetensors")}
     main(["bench", str(scenario), "--output_dir", str(folder), "--workers", "1"])
     assert {path: path.stat().st_mtime_ns for path in (folder / "cells").rglob("*.safetensors")} == made
     assert json.loads((folder / "protection.json").read_text()) == first
+
+    likeness = json.loads((folder / "likeness.json").read_text())
+    assert {len(likeness[f"class-likeness/{subject}"]) for subject in subjects} == {2}
+    attacks = [looks for name, looks in likeness.items() if name.startswith("attack/")]
+    assert len(attacks) == len(list((folder / "cells" / "attack").rglob("*.safetensors")))
+    assert {len(look) for looks in attacks for look in looks} == {2}
 
     scenario.write_text(SCENARIO.replace("class_images = 2", "class_images = 3"))
     with pytest.raises(SystemExit) as stop:
         main(["bench", str(scenario), "--output_dir", str(folder)])
     assert stop.value.code == 2
     assert "holds results of other settings" in capsys.readouterr().err
+
+
+def read_scenario_of(folder: Path) -> Scenario:
+    path = folder / "small.toml"
+    path.write_text(SCENARIO)
+    return read_scenario(path)
+
+
+def test_results_of_other_code_are_not_gone_on_with(
+    tmp_path: Path, shares: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the record would name a commit that did not make them."""
+    scenario = read_scenario_of(tmp_path)
+    frozen.workshop(frozen.Lot((), scenario, tmp_path), silent)
+    monkeypatch.setattr(frozen, "code", lambda: ("0123456789abcdef", False))
+    with pytest.raises(InputError, match="holds results of other settings"):
+        frozen.workshop(frozen.Lot((), scenario, tmp_path), silent)

@@ -54,16 +54,16 @@ def shop(tmp_path: Path, tiny: StableDiffusion, monkeypatch: pytest.MonkeyPatch)
 
 def test_on_the_way_a_model_is_that_of_as_many_steps(shop: Workshop) -> None:
     run: Any = SimpleNamespace(scenario=SimpleNamespace(seed=0))
-    protect_on_the_way(run, "dog-400001", 1e-3, [1, 3])
-    on_the_way, end = (shop.cells.read(Point("dog-400001", 1e-3, steps).weights) for steps in (1, 3))
-    protect_on_the_way(run, "dog-400001", 1e-3, [2])
-    (shop.cells.folder / "models" / "dog-400001-0.001-1.safetensors").unlink()
-    protect_on_the_way(run, "dog-400001", 1e-3, [1])
-    alone = shop.cells.read(Point("dog-400001", 1e-3, 1).weights)
-    untouched = detached(shop.backbone.weights())
+    toy = "dog-400001"
+    protect_on_the_way(run, toy, 1e-3, [1, 3])
+    on_the_way, end = (shop.cells.read(Point(toy, 1e-3, steps).weights) for steps in (1, 3))
+    (shop.cells.folder / f"{Point(toy, 1e-3, 1).weights}.safetensors").unlink()
+    protect_on_the_way(run, toy, 1e-3, [1])
+    protect_on_the_way(run, toy, 2e-3, [1])
+    alone, faster = (shop.cells.read(Point(toy, rate, 1).weights) for rate in (1e-3, 2e-3))
     assert all(torch.equal(on_the_way[name], alone[name]) for name in alone)
-    assert any(not torch.equal(on_the_way[name], end[name]) for name in alone)
-    assert any(not torch.equal(on_the_way[name], untouched[name]) for name in alone)
+    for other in (end, faster, detached(shop.backbone.weights())):
+        assert any(not torch.equal(on_the_way[name], other[name]) for name in alone)
 
 
 def test_a_point_waits_for_its_weights(tmp_path: Path) -> None:

@@ -31,13 +31,15 @@ def test_marks_lie_where_their_scale_has_them() -> None:
 
 
 def test_bars_and_intervals_are_inside() -> None:
+    """Upwards from .1 to 1, across from 1 to 1.5, each with a twentieth before and after."""
     line = Line("rate", [Mark(1, 0.2, (0.1, 0.9))])
-    (panel,) = drawn(Panel("", "x", "y", [line], [1.5], [0.8])).findall(f"{SVG}g")
+    (panel,) = drawn(Panel("", "x", "y", [line], [1.5], [1.0])).findall(f"{SVG}g")
     paths = [path.get("d", "") for path in panel.iter(f"{SVG}path")]
-    place = 1 - (0.8 - 0.06) / 0.88
-    assert any(path.startswith(f"M0 {place * HIGH:.1f}L{WIDE} ") for path in paths)
-    assert any(path.endswith(f"V{0.04 / 0.88 * HIGH:.1f}") for path in paths)
-    assert sum("L" in path for path in paths) == 2
+    across, upwards = 1.05 / 1.1 * WIDE, 0.05 / 1.1 * HIGH
+    assert f"M{across:.1f} 0L{across:.1f} {HIGH}" in paths
+    assert f"M0 {upwards:.1f}L{WIDE} {upwards:.1f}" in paths
+    low, high = ((1.045 - end) / 0.99 * HIGH for end in (0.1, 0.9))
+    assert f"M{WIDE - across:.1f} {low:.1f}V{high:.1f}" in paths
 
 
 def test_panels_share_a_legend_and_words_are_escaped() -> None:
@@ -49,3 +51,9 @@ def test_panels_share_a_legend_and_words_are_escaped() -> None:
     tones = [name.get("fill") for name in root.iter(f"{SVG}tspan")]
     assert {dot.get("fill") for dot in root.iter(f"{SVG}circle")} == set(tones)
     assert len(set(tones)) == 2
+
+
+def test_ticks_are_written_as_people_write_them() -> None:
+    (panel,) = drawn(Panel("", "x", "y", [Line("", [Mark(0, 0), Mark(1200, 0.7)])])).findall(f"{SVG}g")
+    words = {text.text for text in panel.iter(f"{SVG}text")}
+    assert {"0", "500", "1000", "0.2", "0.6"} <= words

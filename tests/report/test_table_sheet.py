@@ -9,7 +9,8 @@ from PIL import Image
 
 from apdm.errors import InputError
 from apdm.report.contact_sheet import CELL, GAP, MARGIN, TEXT_SIZE
-from apdm.report.table_sheet import HEADING, write_sheet
+from apdm.report.strips import HEADING
+from apdm.report.table_sheet import write_sheet
 
 COLOURS = {"photos/rex": (10, 0, 0), "attack/rex-0": (0, 20, 0), "attack/rox-0": (0, 0, 30)}
 

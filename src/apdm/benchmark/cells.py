@@ -51,6 +51,11 @@ class Cells:
             raise InputError(f"'{place}' has not been made", fix="run the scenario again")
         return load_file(place)
 
+    def names(self) -> list[str]:
+        """Of all that have been made, in alphabetical order."""
+        places = (it.relative_to(self.folder).with_suffix("") for it in self.folder.rglob("*.safetensors"))
+        return sorted(place.as_posix() for place in places)
+
     def __contains__(self, name: str) -> bool:
         return self._place(name).exists()
 

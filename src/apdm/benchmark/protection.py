@@ -8,11 +8,12 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from apdm.backbones.base import Backbone
 from apdm.benchmark.measure import figure, recorded
 from apdm.benchmark.record import Figure
-from apdm.benchmark.scenario import TWIN
+from apdm.benchmark.scenario import TWIN, Scenario
 from apdm.benchmark.workshop import Workshop, attack_name
 from apdm.direction import Direction
 from apdm.errors import InputError
@@ -30,6 +31,7 @@ from apdm.metrics.statistics import (
 )
 from apdm.personalizers.base import Material
 from apdm.personalizers.dreambooth import DreamBooth
+from apdm.pixels import to_uint8
 from apdm.protectors.apdm import APDM, PUBLISHED
 from apdm.protectors.ascent import Ascent, ascend, moved
 from apdm.subject import SetName, Subject
@@ -152,13 +154,17 @@ def once(attack: DreamBooth, photos: SetName = "attack") -> Look:
     return Look(attack, [attack.max_train_steps], attack.max_train_steps, photos)
 
 
+def seen(shop: Workshop, name: str, who: Subject, look: Look, seed: int) -> dict[str, Tensor]:
+    """The pictures `shown` and their `likeness`, of an attack that is already among the cells."""
+    cell = shop.cells.read(attack_name(look.attack, name, who, look.photos, seed, look.stops))
+    place = list(look.stops).index(look.at)
+    return {key: values[place] for key, values in cell.items()}
+
+
 def likeness(shop: Workshop, name: str, who: Subject, look: Look) -> list[np.ndarray]:
-    """[attack seed][image], of an attack that is already among the cells."""
-    found: list[np.ndarray] = []
-    for seed in shop.scenario.attack_seeds:
-        cell = shop.cells.read(attack_name(look.attack, name, who, look.photos, seed, look.stops))
-        found.append(cell["likeness"][list(look.stops).index(look.at)].numpy())
-    return found
+    """[attack seed][image]."""
+    seeds = shop.scenario.attack_seeds
+    return [seen(shop, name, who, look, seed)["likeness"].numpy() for seed in seeds]
 
 
 def rate_cells(
@@ -204,14 +210,17 @@ def other_cells(shop: Workshop) -> dict[str, Cell]:
     return dict(cells)
 
 
+def looks(scenario: Scenario) -> dict[float, Look]:
+    """Those on the attack's way, by the multiple of its steps."""
+    attack, stops = scenario.attack, scenario.stops
+    return {multiple: Look(attack, stops, stop) for multiple, stop in zip(scenario.times, stops, strict=True)}
+
+
 def figures(shop: Workshop) -> dict[str, Figure | dict[str, Figure]]:
     """Every figure of the scenario, from results that are already there."""
     scenario, seed = shop.scenario, shop.scenario.seed
     attack = scenario.attack
-    course = {
-        multiple: rate_cells(shop, protected_name, Look(attack, scenario.stops, stop))
-        for multiple, stop in zip(scenario.times, scenario.stops, strict=True)
-    }
+    course = {multiple: rate_cells(shop, protected_name, look) for multiple, look in looks(scenario).items()}
 
     def rate(cells: Mapping[str, Cell]) -> Figure:
         return figure(protection_rate, cells, seed, Direction.HIGHER_PROTECTS)
@@ -230,7 +239,13 @@ def figures(shop: Workshop) -> dict[str, Figure | dict[str, Figure]]:
             strength_ratio, other_cells(shop), seed, Direction.HIGHER_PRESERVES
         ),
         **costs(shop),
+        **likenesses(shop, course),
     }
+    names = [it.name for noun in scenario.class_nouns for it in subjects_of(shop, noun)]
+    for multiple, cells in course.items():
+        alone = [{key: cell[place : place + 1] for key, cell in cells.items()} for place in range(len(names))]
+        rates = dict(zip(names, map(rate, alone), strict=True))
+        found[f"protection_rate_{multiple:g}x_by_subject"] = rates
     found["placebos"] = {
         placebo: rate(
             rate_cells(
@@ -243,6 +258,51 @@ def figures(shop: Workshop) -> dict[str, Figure | dict[str, Figure]]:
         )
         for placebo in scenario.placebos
     }
+    return found
+
+
+def likenesses(
+    shop: Workshop, course: Mapping[float, Mapping[str, Cell]]
+) -> dict[str, Figure | dict[str, Figure]]:
+    """Mean likeness over the subjects on the attack's way, by its steps, and what it lies between."""
+
+    def mean(cell: Cell, direction: Direction = Direction.REFERENCE) -> Figure:
+        return figure(lambda means: means["it"], {"it": cell}, shop.scenario.seed, direction, shop.eye)
+
+    cells = dict(zip(shop.scenario.stops, course.values(), strict=True))
+    return {
+        "likeness_unprotected": {str(stop): mean(it["unprotected"]) for stop, it in cells.items()},
+        "likeness_protected": {
+            str(stop): mean(it["protected"], Direction.LOWER_PROTECTS) for stop, it in cells.items()
+        },
+        "likeness_class": mean(course[1.0]["class"]),
+        "likeness_real": mean(course[1.0]["real"]),
+    }
+
+
+def pictures(shop: Workshop, class_noun: str, number: int) -> dict[str, Tensor]:
+    """The class's subject `number` and what was drawn after the first seed's attacks, uint8 [n h w 3] by what
+    it shows. Attacks' pictures of one place have the same prompt and seed."""
+    subjects, other = subjects_of(shop, class_noun), others_of(shop, class_noun)[0]
+    subject, twin = subjects[number], subjects[number - 1]
+    scenario, end = shop.scenario, once(shop.scenario.attack)
+    models = {UNPROTECTED: UNPROTECTED, "protected": protected_name(subject)}
+
+    def drawn(name: str, look: Look, who: Subject = subject) -> Tensor:
+        return seen(shop, name, who, look, scenario.attack_seeds[0])["shown"]
+
+    found = {"photos": torch.from_numpy(to_uint8(subject.pixels("attack", shop.backbone.resolution)))}
+    for multiple, look in looks(scenario).items():
+        found |= {f"{model}, {multiple:g}x": drawn(name, look) for model, name in models.items()}
+    found["protected, same photos"] = drawn(models["protected"], once(scenario.attack, "protect"))
+    found["protected, strongest attack"] = drawn(models["protected"], once(scenario.strongest))
+    for placebo, (name, _) in placebos(shop, subject, twin).items():
+        if covers(placebo, number):
+            found[placebo] = drawn(name, end)
+    for model, name in models.items():
+        found[f"another {class_noun}, {model}"] = drawn(name, end, other)
+        of_class = f"class/{name}/{class_noun}-{scenario.class_images}"
+        found[f"class, {model}"] = shop.cells.read(of_class)["pictures"]
     return found
 
 

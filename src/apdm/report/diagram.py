@@ -71,8 +71,8 @@ def _panel(panel: Panel) -> Markup:
             -44, HIGH / 2, panel.upwards
         ),
     ]
-    parts += [_text(_x(across, tick), HIGH + 18, f"{tick:.3g}") for tick in across.ticks(5)]
-    parts += [_text(-6, _y(upwards, tick) + 4, f"{tick:.3g}", "end") for tick in upwards.ticks(5)]
+    parts += [_text(_x(across, tick), HIGH + 18, f"{tick:g}") for tick in across.ticks(5)]
+    parts += [_text(-6, _y(upwards, tick) + 4, f"{tick:g}", "end") for tick in upwards.ticks(5)]
     parts += [_rule(_x(across, bar), 0, _x(across, bar), HIGH) for bar in panel.bars_across]
     parts += [_rule(0, _y(upwards, bar), WIDE, _y(upwards, bar)) for bar in panel.bars_upwards]
     for number, line in enumerate(panel.lines):

@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from apdm.benchmark.outcome import Listing, read_outcome
 from apdm.errors import InputError
-from apdm.report.contact_sheet import CELL, GAP, INK, MARGIN, PAPER, TEXT_SIZE, lines_of, paste
 from apdm.report.pictures import is_person, read_picture, veil
-
-HEADING = 112  # pixels above the columns, for three lines
-
-
-@dataclass(frozen=True)
-class Strip:
-    """One column of pictures under its name."""
-
-    heading: str
-    pictures: Sequence[Path]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A subject with its columns; people who are no toys are blurred."""
-
-    subject: str
-    strips: Sequence[Strip]
-    veiled: bool
+from apdm.report.strips import Shown, Strip, write_strips
 
 
 def write_sheet(listing: Listing, bench: Path, folder: Path) -> Path | None:
     """`folder`/NAME-SIZE.png: for each subject its photos, and beside them all pictures of the first seed of
     each row that the scenario names for it; those in one line have the same prompt and seed. Subjects with an
     unfinished cell are left out; None if none is left or no row is named."""
-    blocks = [_block(shown) for shown in _subjects(listing, bench)]
-    if not blocks:
-        return None
-    size = max(it.width for it in blocks), sum(it.height + MARGIN for it in blocks) + MARGIN
-    sheet, top = Image.new("RGB", size, PAPER), MARGIN
-    for block in blocks:
-        sheet.paste(block, (0, top))
-        top += block.height + MARGIN
-    path = folder / f"{listing.name}-{listing.size}.png"
-    folder.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, optimize=True)
-    return path
+    subjects = _subjects(listing, bench)
+    return write_strips(subjects, folder / f"{listing.name}-{listing.size}.png") if subjects else None
 
 
 def _subjects(listing: Listing, bench: Path) -> list[Shown]:
@@ -61,37 +30,18 @@ def _subjects(listing: Listing, bench: Path) -> list[Shown]:
             done = [outcome for outcome in outcomes if outcome is not None]
             if len(done) < len(rows):
                 continue
-            strips = [Strip("photos", _files(bench / done[0].photos))]
-            strips += [
-                Strip(row.label, _files(bench / outcome.pictures))
-                for row, outcome in zip(rows, done, strict=True)
-            ]
+            places = {"photos": done[0].photos}
+            places |= {row.label: outcome.pictures for row, outcome in zip(rows, done, strict=True)}
             veiled = listing.size != "toy" and is_person(noun)
-            found.append(Shown(str(done[0].cell["subject"]), strips, veiled))
+            strips = [Strip(label, _read(bench / lies, veiled)) for label, lies in places.items()]
+            found.append(Shown(str(done[0].cell["subject"]), strips))
     return found
 
 
-def _files(folder: Path) -> list[Path]:
+def _read(folder: Path, veiled: bool) -> list[Image.Image]:
+    """All pictures of a folder; people who are no toys are blurred."""
     files = sorted(folder.glob("*.png"))
     if not files:
         raise InputError(f"'{folder}' has no pictures", fix="run the scenario again")
-    return files
-
-
-def _block(shown: Shown) -> Image.Image:
-    strips = shown.strips
-    tallest = max(len(strip.pictures) for strip in strips)
-    block = Image.new(
-        "RGB", (2 * MARGIN + len(strips) * (CELL + GAP), HEADING + TEXT_SIZE + tallest * (CELL + GAP)), PAPER
-    )
-    pen = ImageDraw.Draw(block)
-    pen.text((MARGIN, 0), shown.subject, fill=INK, font=ImageFont.load_default(TEXT_SIZE))
-    font = ImageFont.load_default(15)
-    for number, strip in enumerate(strips):
-        left = MARGIN + number * (CELL + GAP)
-        lines = "\n".join(lines_of(strip.heading, font, CELL))
-        pen.text((left, HEADING + TEXT_SIZE - GAP), lines, fill=INK, font=font, anchor="ld")
-        for place, path in enumerate(strip.pictures):
-            picture = veil(read_picture(path)) if shown.veiled else read_picture(path)
-            paste(block, picture, left, HEADING + TEXT_SIZE + place * (CELL + GAP))
-    return block
+    pictures = map(read_picture, files)
+    return [veil(picture) for picture in pictures] if veiled else list(pictures)
