@@ -1,4 +1,4 @@
-"""FLUX.1 (Black Forest Labs 2024): a transformer over picture and text jointly, which sees latents in rows."""
+"""FLUX.1 (Black Forest Labs 2024): a transformer over picture and text jointly that sees latents in rows."""
 
 from __future__ import annotations
 
