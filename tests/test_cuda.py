@@ -40,7 +40,7 @@ ATTACKS: dict[str, Personalizer] = {
     "custom diffusion": CustomDiffusion(1e-2, 2, initializer_token="dog", augment=False),
     "textual inversion": TextualInversion(1e-2, 2, initializer_token="dog"),
 }
-REFUSED = {("mima", "sd3"), ("custom diffusion", "sd3")}
+REFUSED = {(name, family) for name in ("mima", "custom diffusion") for family in ("sd3", "flux")}
 
 
 @cache

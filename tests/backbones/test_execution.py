@@ -53,7 +53,7 @@ def test_fp16_is_refused_in_one_line() -> None:
         Execution("fp16")
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl", "sd3"])
+@pytest.mark.parametrize("family", ["sd1", "sdxl", "sd3", "flux"])
 def test_activations_are_bfloat16_and_nothing_else_is(family: str) -> None:
     model = running(made(family), BF16).copy()  # a copy runs as its original does
     inside: list[torch.dtype] = []
@@ -102,7 +102,7 @@ def test_a_protection_in_bfloat16_ends_near_that_in_float32(tiny, pattern_set) -
     assert 0 < apart < 0.3 * gone
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl", "sd3"])
+@pytest.mark.parametrize("family", ["sd1", "sdxl", "sd3", "flux"])
 def test_checkpointed_gradients_are_the_same(family: str) -> None:
     kept = gradients(made(family))
     again = gradients(running(made(family), CHECKPOINTED))

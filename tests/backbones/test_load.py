@@ -214,9 +214,9 @@ def test_what_only_shows_while_loading_is_one_line_too(model: Path, damage: str)
 def test_a_hub_model_of_another_family_is_named_before_its_weights_are_fetched(
     monkeypatch: pytest.MonkeyPatch, nothing_heavy: None
 ) -> None:
-    monkeypatch.setattr(load_module, "fetch_index", lambda model: {"_class_name": "FluxPipeline"})
+    monkeypatch.setattr(load_module, "fetch_index", lambda model: {"_class_name": "KolorsPipeline"})
     assert complaint("somebody/model").startswith(
-        "'somebody/model' holds a FluxPipeline: this version handles"
+        "'somebody/model' holds a KolorsPipeline: this version handles"
     )
 
 

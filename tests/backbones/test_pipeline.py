@@ -12,15 +12,22 @@ from diffusers import DiffusionPipeline
 from torch.testing import assert_close
 
 from apdm.backbones.base import Sampling
+from apdm.backbones.flux import Flux
 from apdm.backbones.pipeline import PipelineBackbone, latent_scale
-from apdm.backbones.tiny import FAMILIES, tiny_sd3, tiny_sdxl
+from apdm.backbones.tiny import FAMILIES, tiny_flux, tiny_sd3, tiny_sdxl
 from apdm.backbones.words import learn_word
 from apdm.errors import InputError
 from apdm.seeding import generator
 
-ALL: dict[str, Callable[[], PipelineBackbone]] = FAMILIES | {"sd3 without T5": lambda: tiny_sd3(False)}
+ALL: dict[str, Callable[[], PipelineBackbone]] = FAMILIES | {
+    "sd3 without T5": lambda: tiny_sd3(False),
+    "flux without guidance": lambda: tiny_flux(False),
+}
 FAST = Sampling(num_inference_steps=3)
-CONDITIONS = ("encoder_hidden_states", "pooled_projections", "text_embeds", "time_ids")
+CONDITIONS = (
+    *("encoder_hidden_states", "pooled_projections", "text_embeds", "time_ids"),
+    *("guidance", "img_ids", "txt_ids"),
+)
 PROMPTS = ["a photo of dog", "a portrait of cat", "a photo of sks person"]
 
 
@@ -37,13 +44,15 @@ def test_a_picture_depends_on_its_own_seed_only(model: PipelineBackbone) -> None
     assert (model.generate(PROMPTS[:1], [2], FAST) - alone[0]).abs().max() > 0.1
 
 
-def plain_pictures(folder: Path, **parts: None) -> torch.Tensor:
-    """What diffusers alone makes of a saved folder."""
-    pipeline: Any = DiffusionPipeline.from_pretrained(folder, **parts)
+def plain_pictures(model: PipelineBackbone, folder: Path) -> torch.Tensor:
+    """What diffusers alone makes of `model`, saved in a folder."""
+    absent = {name: None for name in model.spoken if name not in model.text}
+    pipeline: Any = DiffusionPipeline.from_pretrained(folder, **absent)
     pipeline.set_progress_bar_config(disable=True)
     draws = [torch.Generator().manual_seed(seed) for seed in (1, 2, 3)]
     settings = {"num_inference_steps": 3, "guidance_scale": 7.5, "output_type": "pt"}
-    return pipeline(PROMPTS, generator=draws, **settings).images * 2 - 1
+    size = {"height": 16, "width": 16} if isinstance(model, Flux) else {}  # the large one's otherwise
+    return pipeline(PROMPTS, generator=draws, **settings, **size).images * 2 - 1
 
 
 def test_plain_diffusers_makes_the_same_pictures_from_a_saved_folder(
@@ -54,16 +63,15 @@ def test_plain_diffusers_makes_the_same_pictures_from_a_saved_folder(
         for weight in changed.network.parameters():
             weight.mul_(1.1)
     changed.save(tmp_path)
-    absent = {name: None for name in model.spoken if name not in model.text}
     ours = changed.generate(PROMPTS, [1, 2, 3], FAST)
-    assert_close(ours, plain_pictures(tmp_path, **absent), rtol=0, atol=2e-5)
+    assert_close(ours, plain_pictures(model, tmp_path), rtol=0, atol=2e-5)
     assert (ours - model.generate(PROMPTS, [1, 2, 3], FAST)).abs().max() > 1e-3
 
 
 def test_a_copy_has_a_network_of_its_own_and_shares_the_rest(model: PipelineBackbone) -> None:
     before = model.generate(PROMPTS[:1], [1], FAST)
     twin = model.copy()
-    twin.pipeline.scheduler.set_timesteps(7)
+    twin.generate(PROMPTS[:1], [1], Sampling(num_inference_steps=7))  # which sets the scheduler
     with torch.no_grad():
         for weight in twin.network.parameters():
             weight.zero_()
@@ -96,7 +104,7 @@ def test_the_network_hears_what_the_pipeline_tells_it(family: str, monkeypatch: 
 
     def spy(*given: Any, **named: Any) -> Any:
         told = named | (named.get("added_cond_kwargs") or {})
-        heard.append({name: told[name] for name in CONDITIONS if name in told})
+        heard.append({name: told[name] for name in CONDITIONS if told.get(name) is not None})
         return forward(*given, **named)
 
     monkeypatch.setattr(model.network, "forward", spy)
@@ -165,6 +173,7 @@ def test_the_families_scales_are_the_published_ones() -> None:
     assert scales["sd1"] == scales["sd2"] == scales["sd2-v"] == (0.0, 0.18215)
     assert scales["sdxl"] == (0.0, 0.13025)
     assert scales["sd3"] == (0.0609, 1.5305)
+    assert scales["flux"] == (0.1159, 0.3611)
 
 
 def test_every_network_has_attention_and_only_unets_look_across(model: PipelineBackbone) -> None:

@@ -14,11 +14,11 @@ from apdm.backbones.base import Backbone
 from apdm.backbones.load import FAMILIES as LOADED
 from apdm.backbones.pipeline import PipelineBackbone
 from apdm.backbones.single_file import LAYOUTS, Contents, clip_tokenizer, contents, named, read, write
-from apdm.backbones.tiny import FAMILIES, tiny_sd3, tiny_sdxl, tiny_stable_diffusion, tiny_stable_diffusion_2
+from apdm.backbones.tiny import FAMILIES, tiny_flux, tiny_sdxl, tiny_stable_diffusion, tiny_stable_diffusion_2
 from apdm.backbones.words import learn_word
 from apdm.errors import InputError
 
-HELD = {name: make for name, make in FAMILIES.items() if name != "sd3"}
+HELD = {name: make for name, make in FAMILIES.items() if name not in ("sd3", "flux")}
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def taught() -> PipelineBackbone:
 
 
 REFUSED: dict[str, tuple[Callable[[], Backbone], str]] = {
-    "another family": (tiny_sd3, "a StableDiffusion3Pipeline is not written into one file"),
+    "another family": (tiny_flux, "a FluxPipeline is not written into one file"),
     "a learnt word": (taught, "has learnt <new1>, and one file holds no new words: export a folder"),
 }
 

@@ -67,7 +67,8 @@ def measured(folder: str, protector: Protector, photos: int, execution: Executio
     images = (material.negatives, material.positives, material.prior)
     parts = [part for part in backbone.pipeline.components.values() if isinstance(part, nn.Module)]
     there = [it for part in parts for it in (*part.parameters(), *part.buffers())] + sets
-    there += [it for one in images for it in (one.moments.mean, one.moments.deviation)]
+    kept = [(one.moments.mean, one.moments.deviation, *one.condition.parts.values()) for one in images]
+    there += [it for one in kept for it in one]
 
     def two(total: int, state: State) -> range:
         return range(min(2, total))
@@ -80,6 +81,7 @@ def measured(folder: str, protector: Protector, photos: int, execution: Executio
     [
         ("sd1", APDM(inner_steps=1, num_class_images=3, restart_every=4)),
         ("sd3", APDM(inner_steps=3, num_class_images=3)),
+        ("flux", APDM(inner_steps=1, num_class_images=3)),
         ("sd2-v", Ascent(num_class_images=3)),
         ("sd1", IMMA()),
     ],
@@ -132,6 +134,10 @@ def test_positives_are_drawn_together_and_unguided_ones_go_in_once(place: Callab
     unguided = estimate(folder, few, photos=64, sampling=replace(many, guidance_scale=1.0))
     assert (said.drawn, unguided.drawn) == (Passes(2 * 65, 0), Passes(65, 0))
     assert unguided.drawing < said.drawing
+    told = estimate(
+        place("flux"), using(Ascent(num_class_images=1, max_train_steps=1)), photos=3, sampling=ONE
+    )
+    assert told.drawn == Passes(4, 0)  # by how much it is guided
 
 
 def test_all_that_is_drawn_is_decoded(place: Callable[[str], str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from diffusers import StableDiffusionPipeline
 from torch.testing import assert_close
 
 from apdm.backbones.base import Sampling
-from apdm.backbones.tiny import tiny_sd3, tiny_stable_diffusion
+from apdm.backbones.pipeline import PipelineBackbone
+from apdm.backbones.tiny import tiny_flux, tiny_sd3, tiny_stable_diffusion
 from apdm.personalizers.base import Material, personalize
 from apdm.personalizers.lora import LoRA
 from apdm.seeding import generator
@@ -80,9 +82,12 @@ def test_plain_diffusers_loads_it(tiny, tmp_path: Path) -> None:
     assert (without - loaded).abs().max() > 10 * (loaded - (ours + 1) / 2).abs().max()
 
 
-def test_attention_over_picture_and_text_gets_factors_on_both_sides() -> None:
+@pytest.mark.parametrize("make", [tiny_sd3, tiny_flux])
+def test_attention_over_picture_and_text_gets_factors_on_both_sides(
+    make: Callable[[], PipelineBackbone],
+) -> None:
     """Every projection of an MMDiT's attention, as diffusers' SD3 script has them."""
-    model = tiny_sd3().copy()
+    model = make().copy()
     ATTACK.attach(model)
     layers = {name.partition(".lora_")[0] for name, _ in model.network.named_parameters() if ".lora_" in name}
     assert {name.partition(".attn.")[2] for name in layers} == {

@@ -21,13 +21,15 @@ def attention_weights(network: nn.Module, group: Group) -> dict[str, nn.Paramete
     at the text; "cross_kv": the latter's keys and values only. Raises `InputError` for a network whose
     picture and text attend to each other jointly (MMDiT) and so have no cross-attention.
     """
-    from diffusers.models.attention_processor import Attention  # its import takes seconds
+    from diffusers.models.attention import AttentionModuleMixin  # their import takes seconds
+    from diffusers.models.attention_processor import Attention
 
     crossing = group != "attention"
     wanted = KEYS_AND_VALUES if group == "cross_kv" else PROJECTIONS
     found: dict[str, nn.Parameter] = {}
     for place, module in network.named_modules():
-        if isinstance(module, Attention) and (module.is_cross_attention or not crossing):
+        attends = isinstance(module, Attention | AttentionModuleMixin)  # the latter are never across
+        if attends and (getattr(module, "is_cross_attention", False) or not crossing):
             found |= _projections(module, place, wanted)
     if not found:
         raise InputError(

@@ -65,6 +65,12 @@ FAMILIES = {
         others=("tokenizer", "tokenizer_2", "tokenizer_3", "scheduler"),
         may_lack=("text_encoder_3", "tokenizer_3"),
     ),
+    "FluxPipeline": Family(
+        "flux.Flux",
+        networks=("transformer", "vae", "text_encoder", "text_encoder_2"),
+        others=("tokenizer", "tokenizer_2", "scheduler"),
+        settings={"image_encoder": None, "feature_extractor": None},
+    ),
 }
 
 

@@ -44,11 +44,15 @@ class PipelineBackbone(Backbone):
         self.network = getattr(pipeline, self.place)
         self.schedule = self.schedule_of(pipeline.scheduler)
         self.factor = 2 ** (len(pipeline.vae.config["block_out_channels"]) - 1)  # pixels a latent's side
-        self.resolution = getattr(pipeline, self.place).config["sample_size"] * self.factor
+        self.resolution = self.native_side()
 
     @abstractmethod
     def schedule_of(self, scheduler: Any) -> NoiseSchedule:
         """The schedule that the model was trained with, as its sampler's settings tell."""
+
+    def native_side(self) -> int:
+        """Pixels a side that the model was made for."""
+        return getattr(self.pipeline, self.place).config["sample_size"] * self.factor
 
     @property
     def text(self) -> Mapping[str, Any]:
@@ -125,9 +129,13 @@ class PipelineBackbone(Backbone):
         )
         return output.input_ids.to(self.device)
 
-    def asked(self, prompts: Sequence[str]) -> dict[str, list[str]]:
+    def asked(self, prompts: Sequence[str]) -> dict[str, Any]:
         """The pipeline's arguments for `prompts`."""
         return {"prompt": list(prompts)}
+
+    def drawn(self, given: Tensor) -> Latents:
+        """What the pipeline gives for latents, as latents."""
+        return given
 
     @torch.no_grad()
     def generate(
@@ -143,7 +151,7 @@ class PipelineBackbone(Backbone):
                 guidance_scale=sampling.guidance_scale,
                 output_type="latent",
             )
-            pieces.append(self.decode_images(output.images).cpu())
+            pieces.append(self.decode_images(self.drawn(output.images)).cpu())
             watch("generate", rows.stop, len(prompts), {})
         return torch.cat(pieces)
 
@@ -180,7 +188,8 @@ class PipelineBackbone(Backbone):
 def latent_scale(vae: Any) -> tuple[Tensor | float, Tensor | float]:
     """Shift and scale of z = (E(x) - shift) * scale: one number each, or one a channel [1 c 1 1].
 
-    SD 1.x and 2.x have a scale only, SD3 a shift too; newer autoencoders of SDXL tell mean and deviation.
+    SD 1.x and 2.x have a scale only, SD3 and Flux a shift too; newer autoencoders of SDXL tell mean and
+    deviation.
     """
     scale, mean, deviation = (
         vae.config.get(name) for name in ("scaling_factor", "latents_mean", "latents_std")
@@ -189,6 +198,11 @@ def latent_scale(vae: Any) -> tuple[Tensor | float, Tensor | float]:
         return vae.config.get("shift_factor") or 0.0, scale
     shift, spread = (torch.tensor(value, device=vae.device).view(1, -1, 1, 1) for value in (mean, deviation))
     return shift, scale / spread
+
+
+def fresh_sigmas(scheduler: Any) -> Float[Tensor, "T"]:
+    """Of a flow, from its settings: the scheduler's own are the sampler's once it has sampled."""
+    return type(scheduler).from_config(scheduler.config).sigmas
 
 
 def penultimate(encoder: Any, tokens: Tensor) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b p"]]:

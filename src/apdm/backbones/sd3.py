@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from apdm.backbones.base import Condition
-from apdm.backbones.pipeline import PipelineBackbone, penultimate, spelt
+from apdm.backbones.pipeline import PipelineBackbone, fresh_sigmas, penultimate, spelt
 from apdm.schedules import FlowSchedule, NoiseSchedule
 from apdm.types import Latents, Timesteps
 
@@ -33,9 +33,7 @@ class StableDiffusion3(PipelineBackbone):
     )
 
     def schedule_of(self, scheduler: Any) -> NoiseSchedule:
-        """From the settings: the scheduler's own sigmas are the sampler's once it has sampled."""
-        sigmas = type(scheduler).from_config(scheduler.config).sigmas
-        return FlowSchedule(sigmas.to(self.device))
+        return FlowSchedule(fresh_sigmas(scheduler).to(self.device))
 
     def encode_prompts(self, prompts: Sequence[str]) -> Condition:
         pipeline = self.pipeline
@@ -53,7 +51,7 @@ class StableDiffusion3(PipelineBackbone):
             pooled_projections=condition.parts["pooled"],
         ).sample
 
-    def asked(self, prompts: Sequence[str]) -> dict[str, list[str]]:
+    def asked(self, prompts: Sequence[str]) -> dict[str, Any]:
         """Learnt words of several tokens written out; this pipeline does not do so itself."""
         return {"prompt": spelt(prompts, self.pipeline.tokenizer), "prompt_3": list(prompts)}
 

@@ -17,6 +17,8 @@ from diffusers import (
     DDIMScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
@@ -32,6 +34,7 @@ from transformers import (
     T5Tokenizer,
 )
 
+from apdm.backbones.flux import Flux
 from apdm.backbones.pipeline import PipelineBackbone
 from apdm.backbones.sd3 import StableDiffusion3
 from apdm.backbones.sdxl import StableDiffusionXL
@@ -115,10 +118,7 @@ def tiny_sd3(with_t5: bool = True, seed: int = 0) -> StableDiffusion3:
                 use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.0609, scaling_factor=1.5305
             ),
         }
-        letters = _letters()
-        t5 = T5EncoderModel(
-            T5Config(vocab_size=len(letters), d_model=64, d_kv=16, d_ff=64, num_layers=1, num_heads=4)
-        )
+        letters, t5 = _t5()
     pipeline = StableDiffusion3Pipeline(
         **parts,
         tokenizer=word_tokenizer(WORDS, LENGTH),
@@ -130,12 +130,44 @@ def tiny_sd3(with_t5: bool = True, seed: int = 0) -> StableDiffusion3:
     return StableDiffusion3(pipeline, "tiny-sd3" if with_t5 else "tiny-sd3-without-t5")
 
 
+def tiny_flux(guidance_embeds: bool = True, seed: int = 0) -> Flux:
+    """FLUX.1: a block of two streams and one of a single one; with `guidance_embeds` dev, without schnell."""
+    with _drawn_from(seed):
+        parts = {
+            "text_encoder": CLIPTextModel(_clip()),
+            "transformer": FluxTransformer2DModel(
+                in_channels=16,
+                num_layers=1,
+                num_single_layers=1,
+                attention_head_dim=16,
+                num_attention_heads=2,
+                joint_attention_dim=64,
+                pooled_projection_dim=32,
+                guidance_embeds=guidance_embeds,
+                axes_dims_rope=(4, 4, 8),
+            ),
+            "vae": _vae(
+                use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1159, scaling_factor=0.3611
+            ),
+        }
+        letters, t5 = _t5()
+    pipeline = FluxPipeline(
+        **parts,
+        tokenizer=word_tokenizer(WORDS, LENGTH),
+        tokenizer_2=letters,
+        text_encoder_2=t5,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+    )
+    return Flux(pipeline, "tiny-flux" if guidance_embeds else "tiny-flux-without-guidance")
+
+
 FAMILIES: dict[str, Callable[[], PipelineBackbone]] = {
     "sd1": tiny_stable_diffusion,
     "sd2": tiny_stable_diffusion_2,
     "sd2-v": partial(tiny_stable_diffusion_2, "v_prediction"),
     "sdxl": tiny_sdxl,
     "sd3": tiny_sd3,
+    "flux": tiny_flux,
 }
 
 
@@ -212,9 +244,11 @@ def _vae(**changes: Any) -> AutoencoderKL:
     )
 
 
-def _letters() -> T5Tokenizer:
-    """A real `T5Tokenizer` that spells."""
+def _t5() -> tuple[T5Tokenizer, T5EncoderModel]:
+    """A real `T5Tokenizer` that spells, and who reads it."""
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
-    return T5Tokenizer(
+    letters = T5Tokenizer(
         vocab=pieces + [(letter, -3.0) for letter in ascii_lowercase], extra_ids=0, model_max_length=LENGTH
     )
+    config = T5Config(vocab_size=len(letters), d_model=64, d_kv=16, d_ff=64, num_layers=1, num_heads=4)
+    return letters, T5EncoderModel(config)

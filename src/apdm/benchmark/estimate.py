@@ -167,7 +167,7 @@ def estimate(
         like, condition = found[0].negatives.moments.mean[:1].clone(), found[0].negatives.condition
         found.clear()  # pictures are drawn before anything is encoded
         rows = min(sampling.sample_batch_size, max(count, photos))
-        twice = 2 if sampling.guidance_scale > 1 else 1  # with the prompt, and where that guides without
+        twice = backbone.guided_rows if sampling.guidance_scale > 1 else 1
         drawing = ledger.peak(lambda: draw(backbone, like, condition, rows, twice))
         network = sum(weight.nbytes for weight in backbone.network.parameters())
     pictures = count + photos
