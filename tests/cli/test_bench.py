@@ -237,7 +237,11 @@ def test_some_classes_alone_can_be_asked_for(
 
 @pytest.mark.parametrize(
     ("records", "tables"),
-    [("bench", ["attackers-toy", "table1-toy"]), ("photographs", ["photographs-real"])],
+    [
+        ("bench", ["attackers-toy", "table1-toy"]),
+        ("photographs", ["photographs-real"]),
+        ("table2", ["table2-toy", "table2-cost-toy", "table2-tifa-toy", "table2-equal-toy"]),
+    ],
 )
 def test_committed_records_give_the_committed_tables(
     records: str, tables: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
