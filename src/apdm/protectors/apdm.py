@@ -222,7 +222,8 @@ def protect(
     protected = backbone.copy()
     if backbone.execution.offload:
         rest(protected)
-    optimizer = adamw(protected.network.requires_grad_(True).parameters(), config.learning_rate)
+    weights = protected.network.requires_grad_(True).parameters()
+    optimizer = adamw(weights, config.learning_rate, backbone.execution.use_8bit_adam)
 
     def loss(model: Backbone, draws: torch.Generator) -> Scalar:
         return protection_loss(model, backbone, material, config, draws)
