@@ -96,8 +96,8 @@ def adamw_by_hand() -> AdamWByHand:
 
 
 class AdamW8bit(torch.optim.Optimizer):
-    """Stands for bitsandbytes' in all that ours builds on: its two hooks, a count that is a number, moments as
-    bytes with their scale, which begin as zeros, and a map of bytes that all weights share."""
+    """Stands for bitsandbytes' in all that ours builds on: its two hooks, a count that is a number, moments
+    as bytes with their scale, which begin as zeros, and a map of bytes that all weights share."""
 
     codes = torch.linspace(-1, 1, 255)
 

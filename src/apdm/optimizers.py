@@ -104,7 +104,6 @@ def moving_in_backward(optimizer: Optimizer) -> Generator[None]:
     that go: the numbers of a backward pass and a step, and never all gradients at a time."""
     (group,) = optimizer.param_groups
     weights = group["params"]
-    moments(optimizer)
 
     def move(weight: Tensor) -> None:
         group["params"] = [weight]  # a step of this one alone
