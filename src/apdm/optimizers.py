@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -43,22 +44,20 @@ def check_8bit_installed() -> None:
 
 
 def _adamw_8bit(parameters: Iterable[Tensor], settings: dict[str, Any]) -> Optimizer:
-    from bitsandbytes import optim  # pyright: ignore
-
-    base: Any = optim.AdamW8bit
+    base: Any = import_module("bitsandbytes").optim.AdamW8bit  # an extra, and slow to import
 
     class AdamW8bit(base):
         """Counts its steps in a tensor, which a checkpoint can hold and put back, and not in a number."""
 
         def init_state(self, group: Any, p: Tensor, gindex: int, pindex: int) -> None:
-            super().init_state(group, p, gindex, pindex)
+            base.init_state(self, group, p, gindex, pindex)
             self.state[p]["step"] = torch.zeros((), dtype=torch.int64, device=p.device)
 
         def update_step(self, group: Any, p: Tensor, gindex: int, pindex: int) -> None:
             state = self.state[p]
             count = state["step"]
-            state["step"] = int(count)  # which the kernel wants as a number, and counts on
-            super().update_step(group, p, gindex, pindex)
+            state["step"] = int(count)  # what the original counts up and hands to its kernel
+            base.update_step(self, group, p, gindex, pindex)
             state["step"] = count.add_(1)
 
     return AdamW8bit(parameters, **settings)
