@@ -12,12 +12,8 @@ line of dreambooth.jsonl in --output_dir.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from statistics import median
 
 import torch
 from torch.nn.functional import mse_loss
@@ -29,7 +25,7 @@ from apdm.personalizers.base import Material, personalize
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.seeding import generator
 from apdm.toybox import presets
-from protection_speed import COMPARED, machine, material, peak_bytes, seconds
+from protection_speed import COMPARED, apart, arguments, machine, material, side_by_side, tell
 
 Told = Callable[[float], None]
 
@@ -98,45 +94,21 @@ def runs(backbone: Backbone, of: Material) -> dict[str, Callable[[DreamBooth], l
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", default="toybox")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", type=int, default=1)
+    parser = arguments(__doc__)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output_dir", type=Path, default=Path("runs/speed"))
     args = parser.parse_args()
     backbone = load(args.model, args.device)
     loops = runs(backbone, material(backbone).attack)
     attack = DreamBooth(presets.ATTACK.learning_rate, COMPARED, args.batch)
-    both = [torch.tensor(run(attack)) for run in loops.values()]
-    apart = float(((both[0] - both[1]).abs() / both[0].abs()).max())
-
-    timed = replace(attack, max_train_steps=args.steps)
-    took: dict[str, list[float]] = {name: [] for name in loops}
-    for round_ in range(args.rounds):
-        for name in sorted(loops, reverse=bool(round_ % 2)):
-            took[name].append(seconds(loops[name], timed, backbone.device))
-    each = [a / b for a, b in zip(took["script"], took["ours"], strict=True)]
-    short = replace(attack, max_train_steps=2)
-    loaded = sum(weight.nbytes for weight in backbone.network.parameters())  # both are given the model
-    peak = {name: peak_bytes(run, short, backbone.device) + loaded for name, run in loops.items()}
+    timed, short = (replace(attack, max_train_steps=steps) for steps in (args.steps, 2))
     line = {
         "model": args.model,
         **machine(args.device),
         "batch": args.batch,
-        "largest relative difference of losses": apart,
-        "steps a second": {name: round(args.steps / median(t), 2) for name, t in took.items()},
-        "speed ratio": {"median": round(median(each), 2), "all": [round(it, 2) for it in each]},
-        "peak megabytes of tensors": {name: round(it / 1e6, 1) for name, it in peak.items()},
-        "peak ratio": round(peak["ours"] / peak["script"], 2),
+        "largest relative difference of losses": apart(loops, attack),
+        **side_by_side(loops, timed, short, args.steps, args.rounds, backbone),
     }
-    print(json.dumps(line, indent=2))
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    with (args.output_dir / "dreambooth.jsonl").open("a") as log:
-        log.write(json.dumps(line) + "\n")
+    tell(line, args.output_dir / "dreambooth.jsonl")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,6 +93,56 @@ def adamw_by_hand() -> AdamWByHand:
         return weights
 
     return path
+
+
+class AdamW8bit(torch.optim.Optimizer):
+    """Stands for bitsandbytes' in all that ours builds on: its two hooks, a count that is a number, moments
+    as bytes with their scale, which begin as zeros, and a map of bytes that all weights share."""
+
+    codes = torch.linspace(-1, 1, 255)
+
+    def __init__(self, parameters, **settings) -> None:
+        super().__init__(parameters, settings)
+
+    def init_state(self, group, p: Tensor, gindex: int, pindex: int) -> None:
+        state: dict = {"step": 0, "qmap1": self.codes, "qmap2": self.codes}
+        for n in (1, 2):
+            state |= {f"state{n}": torch.zeros_like(p, dtype=torch.uint8), f"absmax{n}": torch.zeros(1)}
+        self.state[p].update(state)
+
+    def update_step(self, group, p: Tensor, gindex: int, pindex: int) -> None:
+        state, betas, made = self.state[p], group["betas"], []
+        assert type(state["step"]) is int
+        state["step"] += 1
+        for n, beta, seen in zip((1, 2), betas, (p.grad, p.grad.square()), strict=True):
+            bytes_, scale = state[f"state{n}"], state[f"absmax{n}"]
+            moment = beta * scale * self.codes[bytes_.long()] + (1 - beta) * seen
+            made.append(moment / (1 - beta ** state["step"]))
+            scale.copy_(moment.abs().max())
+            bytes_.copy_((127 * moment / scale.clamp(min=1e-30)).round() + 127)
+        p.mul_(1 - group["lr"] * group["weight_decay"])
+        p.sub_(group["lr"] * made[0] / (made[1].clamp(min=0).sqrt() + group["eps"]))
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        for group in self.param_groups:
+            for place, p in enumerate(group["params"]):
+                if p.grad is not None:
+                    if not self.state[p]:
+                        self.init_state(group, p, 0, place)
+                    self.update_step(group, p, 0, place)
+
+
+@pytest.fixture(params=["stand-in", "bitsandbytes"])
+def eight_bit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8-bit Adam is there: once the package itself, where it is installed."""
+    if request.param == "bitsandbytes":
+        pytest.importorskip("bitsandbytes", reason="the extra apdm[8bit] is not installed")
+        return
+    package = ModuleType("bitsandbytes")
+    package.__spec__ = ModuleSpec("bitsandbytes", None)
+    package.optim = SimpleNamespace(AdamW8bit=AdamW8bit)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", package)
 
 
 class OneWeight(Backbone):

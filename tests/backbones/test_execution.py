@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache, partial
 from typing import Any
 
@@ -36,6 +37,11 @@ def running(model: Backbone, execution: Execution) -> Backbone:
     copy = model.copy()
     copy.run_as(execution)
     return copy
+
+
+def flat(model: Backbone) -> Tensor:
+    """All weights of its network."""
+    return torch.cat([weight.flatten() for weight in model.weights().values()])
 
 
 def gradients(model: Backbone, size: int = 8) -> list[Tensor]:
@@ -88,17 +94,29 @@ def test_an_attack_in_bfloat16_takes(tiny, pattern_set, mean_error) -> None:
     assert {weight.dtype for weight in attacked.network.parameters()} == {torch.float32}
 
 
+def test_an_attack_remembers_in_8_bits_where_that_is_asked_for(tiny, pattern_set, eight_bit) -> None:
+    material = Material(pattern_set(1, INSTANCE), pattern_set(2, CLASS))
+    attack = DreamBooth(1e-3, max_train_steps=2)  # the first step has nothing to remember
+    ends = [
+        flat(personalize(model, attack, material, 0))
+        for model in (tiny, running(tiny, Execution(use_8bit_adam=True)))
+    ]
+    assert not torch.equal(*ends)
+
+
+def test_8_bits_without_their_package_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(InputError, match="needs bitsandbytes"):
+        Execution(use_8bit_adam=True)
+
+
 def test_a_protection_in_bfloat16_ends_near_that_in_float32(tiny, pattern_set) -> None:
     sets = pattern_set(1, INSTANCE), pattern_set(3, INSTANCE), pattern_set(2, CLASS)
     config = APDM(learning_rate=1e-3, outer_steps=3, inner_steps=2, simulated=DreamBooth(1e-3))
     ends = [
-        torch.cat(
-            [w.flatten() for w in protect(model, ProtectionMaterial(*sets), config, 0).weights().values()]
-        )
-        for model in (tiny, running(tiny, BF16))
+        flat(protect(model, ProtectionMaterial(*sets), config, 0)) for model in (tiny, running(tiny, BF16))
     ]
-    begun = torch.cat([weight.flatten() for weight in tiny.weights().values()])
-    apart, gone = (ends[1] - ends[0]).norm(), (ends[0] - begun).norm()
+    apart, gone = (ends[1] - ends[0]).norm(), (ends[0] - flat(tiny)).norm()
     assert 0 < apart < 0.3 * gone
 
 

@@ -108,6 +108,20 @@ def test_so_it_is_however_the_network_is_run(place: Callable[[str], str], execut
     assert said.protecting == pytest.approx(whole - resting, rel=0.03)
 
 
+def test_in_8_bits_two_optimizers_remember_less(place: Callable[[str], str]) -> None:
+    """A moment of a weight of 4096 numbers or more keeps one byte of four, and four for each 256. Every
+    optimizer has two maps of 256 numbers, and counts in eight bytes instead of four."""
+    pytest.importorskip("bitsandbytes", reason="the extra apdm[8bit] is not installed")
+    folder = place("sd1")
+    protector = using(APDM(inner_steps=2, num_class_images=3))
+    asked = (protector, 2, None, ONE)
+    whole, less = (estimate(folder, *asked, Execution(use_8bit_adam=bits)) for bits in (False, True))
+    counts = [weight.numel() for weight in load(folder).network.parameters()]
+    saved = sum(3 * count - 4 * -(-count // 256) for count in counts if count >= 4096)
+    assert whole.protecting - less.protecting == 2 * (2 * saved - 2 * 4 * 256 - 4 * len(counts))
+    assert less.protected == whole.protected
+
+
 def test_drawing_and_encoding_are_rehearsed_too(place: Callable[[str], str]) -> None:
     folder = place("sd1")
     backbone, many = load(folder), Sampling(num_inference_steps=1, sample_batch_size=64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -364,6 +365,18 @@ def test_what_cannot_be_used_is_one_line(
     assert stop.value.code == 2
     assert said in error
     assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("verb", ["protect", "personalize", "estimate"])
+def test_8_bit_adam_without_its_package_is_one_line(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said before anything is looked for: neither model nor photos are there."""
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    nowhere = str(tmp_path / "nowhere")
+    job = ("--subject", nowhere, "--class_noun", "dog", "--output_dir", nowhere)
+    given = (verb, nowhere, "--use_8bit_adam", *(job if verb != "estimate" else ()))
+    assert "8-bit Adam needs bitsandbytes: pip install 'apdm[8bit]'" in refused(capsys, *given)
 
 
 def test_a_full_disk_is_one_line(

@@ -239,6 +239,27 @@ def test_a_named_checkpoint_goes_on_there_or_elsewhere(
     assert "holds a finished model" in refused(capsys, *short, stopped, "--resume_from_checkpoint", "latest")
 
 
+def test_8_bits_are_taken_up_again_and_by_themselves_alone(
+    eight_bit,
+    job: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = [*job, "--outer_steps", "4", "--use_8bit_adam", "--output_dir", str(tmp_path / "run")]
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "discard", lambda _: None)
+        main(run)
+    made = tmp_path / "run" / "unet" / "diffusion_pytorch_model.safetensors"
+    end = made.read_bytes()
+    (tmp_path / "run" / "model_index.json").unlink()
+    again = ("--resume_from_checkpoint", "checkpoint-2")
+    said = refused(capsys, *(word for word in run if word != "--use_8bit_adam"), *again)
+    assert "checkpoint-2 was made with use_8bit_adam True, not False" in said
+    main([*run, *again])
+    assert made.read_bytes() == end
+
+
 def test_latest_begins_at_the_start_where_there_is_none(
     job: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,7 +91,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
             gradients = [None if w.grad is None else w.grad.clone() for w in weights]
             seen.append(Step(self.param_groups[0]["lr"], gradients))
 
-    monkeypatch.setattr(imma, "adamw", lambda weights, rate: Recording(weights, lr=rate))
+    monkeypatch.setattr(imma, "adamw", lambda weights, rate, _: Recording(weights, lr=rate))
     return seen
 
 

@@ -151,8 +151,8 @@ def test_the_ascent_is_the_concepts_mean_with_the_class_kept(tiny, concepts) -> 
 def test_steps_alternate_between_the_rest_and_cross_attention(tiny, concepts, monkeypatch) -> None:
     stepped, made, adamw = [], [], mima.adamw
 
-    def recording(weights, rate):
-        optimizer = adamw(list(weights), rate)
+    def recording(weights, rate, in_8_bits):
+        optimizer = adamw(list(weights), rate, in_8_bits)
         step, number = optimizer.step, len(made)
         made.append([id(weight) for weight in optimizer.param_groups[0]["params"]])
         optimizer.step = lambda: (stepped.append(number), step())
@@ -173,7 +173,7 @@ def test_no_step_sees_the_gradients_of_another(tiny: StableDiffusion, concepts, 
         def step(self, closure=None) -> None:
             seen.append([weight.grad.clone() for weight in self.param_groups[0]["params"]])
 
-    monkeypatch.setattr(mima, "adamw", lambda weights, rate: Still(weights, lr=rate))
+    monkeypatch.setattr(mima, "adamw", lambda weights, rate, _: Still(weights, lr=rate))
     still = dataclasses.replace(QUICK.simulated, learning_rate=1e-9)
     immunize(tiny, concepts, dataclasses.replace(QUICK, max_train_steps=3, simulated=still), 0)
 

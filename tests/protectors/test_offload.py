@@ -49,6 +49,15 @@ def test_the_protected_weights_are_the_same_bit_for_bit(material, config: APDM) 
     assert all(torch.equal(weight, ends[1][name]) for name, weight in ends[0].items())
 
 
+def test_so_they_are_in_8_bits(material, eight_bit) -> None:
+    ends = []
+    for execution in (Execution(use_8bit_adam=True), Execution(offload=True, use_8bit_adam=True)):
+        model = tiny_stable_diffusion()
+        model.run_as(execution)
+        ends.append(protect(model, material, replace(QUICK, restart_every=2), 7).weights())
+    assert all(torch.equal(weight, ends[1][name]) for name, weight in ends[0].items())
+
+
 def test_gradients_of_the_attack_are_never_all_there(material, monkeypatch: pytest.MonkeyPatch) -> None:
     held = []
     monkeypatch.setattr(
@@ -61,7 +70,8 @@ def test_gradients_of_the_attack_are_never_all_there(material, monkeypatch: pyte
         model.run_as(execution)
         protect(model, material, replace(QUICK, outer_steps=1), 7)
     whole = len(list(tiny_stable_diffusion().network.parameters()))
-    assert held == [whole] * 4  # two of the attack and an update; offloaded, the update alone
+    one_by_one = [1] * (2 * whole)
+    assert held == [whole] * 3 + one_by_one + [whole]  # two steps of the attack and an update, twice
 
 
 @pytest.mark.parametrize("name", ["ascent", "imma", "mima", "none", "apdm-without-l2p"])

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from apdm.backbones.execution import Execution
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
@@ -16,6 +17,7 @@ from apdm.protectors.ascent import Ascent, ascend
 from apdm.protectors.imma import IMMA, immunize
 from apdm.protectors.mima import MIMA
 from apdm.protectors.table import PROTECTORS, Nothing, protector
+from apdm.steps import State
 from apdm.toybox.presets import PROTECTION, PROTECTIONS
 
 INSTANCE, CLASS = "a photo of sks dog", "a photo of dog"
@@ -49,6 +51,31 @@ def test_each_runs_by_one_signature_and_leaves_the_input(
     assert protected is not tiny
     assert not any(weight.requires_grad for weight in protected.weights().values())
     assert bool(heard.steps) == (name != "none")
+
+
+@pytest.mark.parametrize("name", [name for name in PROTECTORS if name != "none"])
+def test_every_optimizer_remembers_in_8_bits_where_that_is_asked_for(
+    name: str, tiny: StableDiffusion, material: ProtectionMaterial, eight_bit
+) -> None:
+    known, model = protector(name), tiny.copy()
+    if isinstance(known.settings, APDM):
+        known = known.using(replace(known.settings, restart_every=2))
+    model.run_as(Execution(use_8bit_adam=True))
+    heard: dict[str, set[str]] = {}
+
+    def none(total: int, state: State) -> range:
+        heard.update({part: {of.rpartition(".")[2] for of in tensors} for part, tensors in state.items()})
+        return range(0)
+
+    known(model, material, 0, steps=none)
+    optimizers = {part for part, names in heard.items() if "state1" in names}
+    assert not any("exp_avg" in names for names in heard.values())
+    assert optimizers == {
+        "imma": {"adaptation", "ascent"},
+        "mima": {"adaptation", "ascent"},
+        "ascent": {"optimizer"},
+        "apdm-without-l2p": {"optimizer"},
+    }.get(name, {"optimizer", "attack_optimizer"})
 
 
 def test_the_ablations_are_the_paper_without_one_thing() -> None:

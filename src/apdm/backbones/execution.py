@@ -9,14 +9,15 @@ from typing import Literal
 import torch
 
 from apdm.errors import InputError
+from apdm.optimizers import check_8bit_installed
 
 
 @dataclass(frozen=True)
 class Execution:
     """The defaults are the published runs': float32 throughout, everything kept [APDM's released code].
 
-    Weights, gradients and optimizers are float32 whatever is said here, and so is what the autoencoder and
-    the text encoders make, which run once, and every picture that is drawn to be looked at or measured.
+    Weights and gradients are float32 whatever is said here, and so is what the autoencoder and the text
+    encoders make, which run once, and every picture that is drawn to be looked at or measured.
     """
 
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
@@ -31,8 +32,13 @@ class Execution:
     """Keep the protected weights and their AdamW on the host, and let each gradient of the simulated attack
     go as soon as it has moved its weight; the numbers stay [diffusers' scripts offload what is not in use;
     what that is, is our choice]. A protection with a look-ahead only."""
+    use_8bit_adam: bool = False
+    """Keep what every AdamW remembers, an attack's and a protection's, in 8 bits instead of 32, by
+    bitsandbytes, which has no kernel for mps; wants the extra apdm[8bit] [diffusers' scripts]."""
 
     def __post_init__(self) -> None:
+        if self.use_8bit_adam:
+            check_8bit_installed()
         if self.mixed_precision == "fp16":
             raise InputError(
                 "fp16 loses gradients unless they are scaled, which a look-ahead's are not",

@@ -145,6 +145,7 @@ def _checkpoints(wanted: Protect[Settings], subject: Subject) -> Checkpoints:
         "sampling": plain(wanted.sampling),
         "protection": plain(wanted.protection),
         "mixed_precision": wanted.execution.mixed_precision,
+        "use_8bit_adam": wanted.execution.use_8bit_adam,
     }
     run = Run(settings, photos=joint_fingerprint(*subject.hashes("protect")))
     resumed = _beginning(wanted.resume_from_checkpoint, wanted.output_dir)

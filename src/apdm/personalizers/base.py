@@ -124,7 +124,8 @@ def course(
     """
     attacked = backbone.copy()
     attachment = personalizer.attach(attacked, seed)
-    optimizer = adamw(attachment.trainable, personalizer.learning_rate)
+    in_8_bits = backbone.execution.use_8bit_adam
+    optimizer = adamw(attachment.trainable, personalizer.learning_rate, in_8_bits)
     watch("personalize", 0, max(stops), {})
     for step in range(max(stops)):
         loss = personalizer.loss(attacked, material, generator(seed, "personalize", step))

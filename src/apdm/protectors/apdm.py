@@ -252,7 +252,8 @@ def protect(
     protected = backbone.copy()
     if backbone.execution.offload:
         rest(protected)
-    optimizer = adamw(protected.network.requires_grad_(True).parameters(), config.learning_rate)
+    weights = protected.network.requires_grad_(True).parameters()
+    optimizer = adamw(weights, config.learning_rate, backbone.execution.use_8bit_adam)
     bank = fill_bank(backbone, material, config, seed) if config.reference_draws else None
 
     def loss(model: Backbone, draws: torch.Generator) -> Scalar:

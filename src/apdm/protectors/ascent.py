@@ -63,7 +63,8 @@ def ascend(
     """A copy of `backbone` after `config.max_train_steps` steps, or as soon as its weights lie `distance`
     (Euclidean, all together) from the input's; the input stays as it is, bit for bit."""
     ascended = backbone.copy()
-    optimizer = adamw(ascended.network.requires_grad_(True).parameters(), config.learning_rate)
+    weights = ascended.network.requires_grad_(True).parameters()
+    optimizer = adamw(weights, config.learning_rate, backbone.execution.use_8bit_adam)
     watch("ascent", 0, config.max_train_steps, {})
     changed = {PROTECTED: ascended.weights(), "optimizer": moments(optimizer)}
     for step in steps(config.max_train_steps, changed):

@@ -53,8 +53,9 @@ def immunize(
     model, names = backbone.copy(), list(backbone.group("attention"))
     attachment = config.simulated.attach(model, derive(seed, "simulated"))
     attention = [attachment.effective[name].requires_grad_(True) for name in names]
-    adapt = adamw(attachment.trainable, config.simulated.learning_rate)
-    ascend = adamw(attention, config.learning_rate)
+    in_8_bits = backbone.execution.use_8bit_adam
+    adapt = adamw(attachment.trainable, config.simulated.learning_rate, in_8_bits)
+    ascend = adamw(attention, config.learning_rate, in_8_bits)
     protected = dict(zip(names, attention, strict=True))
     rest = {name: tensor for name, tensor in attachment.tensors().items() if name not in protected}
     adam = {"adaptation": moments(adapt), "ascent": moments(ascend)}

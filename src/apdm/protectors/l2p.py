@@ -66,7 +66,8 @@ class LookAhead:
         self.attachment = personalizer.attach(self.model, derive(seed, "simulated"))
         self.restart = back_to_now(self.attachment.beside)
         self.idle = [weight for weight in self.attachment.effective.values() if not weight.requires_grad]
-        self.optimizer = adamw(self.attachment.trainable, personalizer.learning_rate)
+        in_8_bits = self.model.execution.use_8bit_adam
+        self.optimizer = adamw(self.attachment.trainable, personalizer.learning_rate, in_8_bits)
         self.start = protected.copy() if restart_every > 1 else protected  # th of the last look-ahead
 
     def state(self) -> State:

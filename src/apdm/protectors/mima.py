@@ -77,8 +77,9 @@ def immunize(
     crossing = model.group("cross_attention")
     model.network.requires_grad_(True)
     others = [weight for name, weight in model.weights().items() if name not in keys_values]
-    adapt = adamw(others, config.simulated.learning_rate)
-    ascend = adamw(crossing.values(), config.learning_rate)
+    in_8_bits = backbone.execution.use_8bit_adam
+    adapt = adamw(others, config.simulated.learning_rate, in_8_bits)
+    ascend = adamw(crossing.values(), config.learning_rate, in_8_bits)
     merge = Merge(backbone, [concept.instance.prompt for concept in concepts], config.ridge)
     rest = {name: weight for name, weight in model.weights().items() if name not in crossing}
     adam = {"adaptation": moments(adapt), "ascent": moments(ascend)}
