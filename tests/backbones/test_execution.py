@@ -160,6 +160,7 @@ def test_only_what_learns_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     made_of: list[object] = []
     monkeypatch.setattr(torch, "compile", lambda network, **_: made_of.append(network) or network)
     model = running(made("sd1"), Execution(compile=True))
+    made_of.clear()  # of whether anything can be compiled at all
     model.generate([CLASS], [0], Sampling(1))
     assert not made_of
     gradients(model)
@@ -176,7 +177,20 @@ def test_batches_of_any_size_are_compiled_once(monkeypatch: pytest.MonkeyPatch) 
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     model = running(made("sd1"), Execution(compile=True))
+    graphs.clear()
     text = model.encode_prompts([CLASS])
     predicted = [model.predict(torch.zeros(n, 4, 8, 8), torch.zeros(n), text.repeat(n)) for n in (2, 3, 5)]
     assert [len(it) for it in predicted] == [2, 3, 5]
     assert len(graphs) == 1
+
+
+def test_a_compiler_that_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> Any:
+        def call(*_: object) -> Any:
+            raise RuntimeError("No working C++ compiler found\nand much more")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.raises(InputError, match=r"here \(No working C\+\+ compiler found\): leave out --compile"):
+        running(made("sd1"), Execution(compile=True))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from apdm.benchmark.equal_protection import equal_table
+from apdm.benchmark.equal_protection import equal_table, place_in
 from apdm.benchmark.outcome import Listing
 from apdm.benchmark.table import Column, Entry, Line, Table
 
@@ -39,11 +39,12 @@ PLAIN = line("plain", (0.0, 0.0), 0.0, 0.0, 1.0, role="control")
 
 @pytest.fixture
 def equal(make_listing: Callable[..., Listing]) -> Callable[..., Table]:
-    """The table of these lines, some of which protect `less` than ours."""
+    """The table of these lines; some protect `less` than ours, of some that is `unknown`."""
 
-    def make(*lines: Line, less: tuple[str, ...] = ()) -> Table:
+    def make(*lines: Line, less: tuple[str, ...] = (), unknown: tuple[str, ...] = ()) -> Table:
         costs = Table("table2-cost", "toy", "t", COLUMNS, lines, ("a note",))
-        beyond = {it.label: BELOW if it.label in less else ABOVE for it in lines if it.label != "ours"}
+        known = [it.label for it in lines if it.label not in ("ours", *unknown)]
+        beyond = {it: BELOW if it in less else ABOVE for it in known}
         return equal_table(make_listing(name="table2"), costs, beyond, "ours")
 
     return make
@@ -114,3 +115,18 @@ def test_a_column_that_not_all_have_ranks_nobody(equal: Callable[..., Table]) ->
 
 def test_nothing_protects(equal: Callable[..., Table]) -> None:
     assert equal(PLAIN).lines == ()
+
+
+def test_nobody_is_equal_to_a_defence_that_is_not_finished(equal: Callable[..., Table]) -> None:
+    table = equal(PLAIN, OURS, CHEAP, unknown=("cheap",))
+    assert [it.label for it in table.lines] == ["ours", "cheap, not comparable before ours is finished"]
+
+
+def test_a_harm_that_is_not_defined_has_no_place() -> None:
+    column = COLUMNS[4]
+    every = [Entry(float("nan")), Entry(0.9), Entry(0.5)]
+    assert [place_in(column, own, every) for own in every[1:]] == [0, 0]
+
+
+def test_its_marks_are_places(equal: Callable[..., Table]) -> None:
+    assert equal(PLAIN, OURS, CHEAP).legend.startswith("Place 1 bold, place 2 underlined")

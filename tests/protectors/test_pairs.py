@@ -82,12 +82,20 @@ def test_the_reference_predicts_nothing_more_once_the_bank_is_full(
     assert asked == [2] * 4
 
 
-def test_the_same_draws_come_at_each_place_of_the_loop(
-    tiny: StableDiffusion, patterns: ProtectionMaterial
-) -> None:
-    """Of nothing but the seed, so that a run goes on where it was."""
+def test_the_bank_is_of_nothing_but_the_seed(tiny: StableDiffusion, patterns: ProtectionMaterial) -> None:
+    """So that a run that is taken up fills the same one."""
     once, again = (protect(tiny, patterns, BANKED, 3).weights() for _ in range(2))
     assert all(torch.equal(weight, again[name]) for name, weight in once.items())
+
+
+def test_unpaired_the_bank_shares_no_noise(tiny: StableDiffusion, patterns: ProtectionMaterial) -> None:
+    pairs = fill_bank(tiny, patterns, replace(BANKED, paired=False), 5).pairs
+    assert not any(torch.equal(pairs.noise[row], pairs.noise[row + 6]) for row in range(6))
+
+
+def test_draws_are_counted() -> None:
+    with pytest.raises(InputError, match="reference_draws"):
+        APDM(reference_draws=-1)
 
 
 @pytest.mark.parametrize("simulated", [TextualInversion(), DreamBooth(train_text_encoder=True)])

@@ -153,6 +153,8 @@ def test_much_worse_asks_for_intervals_apart_and_a_doubling(
         ((0.0, 0.0, 0.0), (0.12, 0.05, 0.2), True),
         ((0.2, 0.15, 0.25), (0.32, 0.26, 0.4), False),  # one more in ten, not doubled
         ((0.2, 0.15, 0.25), (0.42, 0.3, 0.5), True),
+        ((0.6, 0.5, 0.7), (0.9, 0.8, 1.0), True),  # of ten pictures with a face four were left, and one is
+        ((0.6, 0.5, 0.7), (0.78, 0.71, 0.85), False),
     ],
 )
 def test_more_pictures_without_a_face_must_be_one_in_ten(

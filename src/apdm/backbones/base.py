@@ -131,9 +131,7 @@ class Backbone(ABC):
     schedule: NoiseSchedule
     resolution: int  # pixels a side
     execution: Execution = Execution()
-    guided_rows: int = (
-        2  # that the network sees of a picture drawn with guidance: with the prompt, and without
-    )
+    guided_rows: int = 2  # of a picture drawn with guidance: with the prompt, and without
 
     @abstractmethod
     def encode_images(self, pixels: Pixels) -> Moments:

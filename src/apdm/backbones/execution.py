@@ -45,6 +45,16 @@ class Execution:
                 fix="give --mixed_precision bf16",
             )
 
+    def check(self, device: torch.device) -> None:
+        """Raises `InputError` where torch.compile is asked for and finds no compiler."""
+        if not self.compile:
+            return
+        try:
+            torch.compile(torch.neg)(torch.zeros(2, device=device))
+        except RuntimeError as error:
+            what = f"torch.compile does not work on {device} here ({str(error).splitlines()[0]})"
+            raise InputError(what, fix="leave out --compile") from error
+
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Where the network's forward pass takes place."""
         if self.mixed_precision == "no":

@@ -95,6 +95,7 @@ class PipelineBackbone(Backbone):
             return self.output(network, noisy, t, condition).to(noisy.dtype)
 
     def run_as(self, execution: Execution) -> None:
+        execution.check(self.device)
         super().run_as(execution)
         network: Any = self.network
         if execution.gradient_checkpointing:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from statistics import mean
 
 from apdm.benchmark.marks import NOWHERE
 from apdm.benchmark.outcome import Listing
 from apdm.benchmark.preservation import OTHER, SAME
-from apdm.benchmark.table import BEST, CONTROL, SECOND, Column, Entry, Line, Table
+from apdm.benchmark.table import ARROWS, BEST, CONTROL, SECOND, Column, Entry, Line, Table
 
 EQUAL = "equal"  # of the table's name
 RATE, STRENGTH = "protection rate", "{}, strength ratio"  # columns of the table of costs
@@ -30,6 +31,8 @@ class Rival:
     """A row of the table of costs: its rate, by how much that is beyond the first defence's, its harms."""
 
     line: Line
+    first: str
+    """The first defence's label."""
     rate: Entry
     beyond: Entry
     harms: tuple[Entry, ...]
@@ -41,7 +44,11 @@ class Rival:
             return "not finished"
         if not (self.rate.low or 0.0) > 0:
             return "not shown to protect"
-        return "shown to protect less" if (self.beyond.high or 0.0) < 0 else ""
+        if self.line.label == self.first:
+            return ""
+        if self.beyond.high is None:
+            return f"not comparable before {self.first} is finished"
+        return "shown to protect less" if self.beyond.high < 0 else ""
 
     def ranked(self, columns: Sequence[Column], equal: Sequence[Rival]) -> Line:
         """With its places among those that protect as much."""
@@ -73,6 +80,7 @@ def equal_table(listing: Listing, costs: Table, beyond: Mapping[str, Entry], fir
     rivals = [
         Rival(
             line,
+            first,
             replace(line.entries[rate], mark=""),
             beyond.get(line.label, NOWHERE),
             tuple(line.entries[i] for i in harmed),
@@ -98,12 +106,13 @@ def equal_table(listing: Listing, costs: Table, beyond: Mapping[str, Entry], fir
             *sorted(others, key=lambda line: line.entries[0].value or 0.0, reverse=True),
         ),
         (NOTE.format(first=first, columns=len(columns)), *costs.notes),
+        f"Place 1 bold, place 2 underlined, of the rows compared. {ARROWS}",
     )
 
 
 def place_in(column: Column, own: Entry, every: Sequence[Entry]) -> int:
     """1 and the number of those that do less harm; 0 where one alone is compared or not all were measured."""
-    values = [harm(column, it.value) for it in every if it.value is not None]
+    values = [harm(column, it.value) for it in every if it.value is not None and isfinite(it.value)]
     if own.value is None or len(values) < max(2, len(every)):
         return 0
     return 1 + sum(it < harm(column, own.value) for it in values)

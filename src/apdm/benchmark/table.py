@@ -12,6 +12,13 @@ OURS, CONTROLS, PUBLISHED = "ours", "controls", "published"
 ALL = "all"  # the column of all classes together
 
 
+ARROWS = "↑ higher is better, ↓ lower is."
+LEGEND = (
+    "Best defence bold, second best underlined, by the value alone: where intervals overlap, neither is "
+    f"shown to be better. {ARROWS}"
+)
+
+
 @dataclass(frozen=True)
 class Column:
     """One metric of one class, `name` being its own or its judge's; `better` is higher, lower or nothing.
@@ -51,7 +58,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A scenario's table. `notes` say on what the figures rest."""
+    """A scenario's table. `notes` say on what the figures rest, the `legend` what marks mean."""
 
     name: str
     size: str
@@ -59,6 +66,7 @@ class Table:
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
+    legend: str = LEGEND
 
 
 def marked(columns: Sequence[Column], lines: Sequence[Line]) -> tuple[Line, ...]:

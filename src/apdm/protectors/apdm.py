@@ -155,7 +155,7 @@ def protection_loss(
             config.simulated.condition(model, images).repeat(rows)
             for images, rows in ((material.negatives, 2 * size), (material.prior, size))
         )
-    if bank is None:
+    if bank is None:  # with one, the drawn pairs go for nothing; the class images stay what they were
         before = errors_before(reference, pairs, instance)
     else:
         pairs, before = bank.choose(size, draws)

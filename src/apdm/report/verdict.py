@@ -12,8 +12,9 @@ from apdm.report.numbers import THIN_SPACE, percent, percent_interval, significa
 # Class pictures count as much worse where the intervals lie apart and what should be low has doubled, or what
 # should be high has halved (our choice).
 MUCH_WORSE = 2.0
-# By what a measure that is often 0 must rise besides (our choice): there is no doubling of 0, and the first
-# picture in which a detector misses the face is no damage. One more in ten is plain to see.
+# By what a share must rise besides (our choice): there is no doubling of 0, and the first picture in which a
+# detector misses the face is no damage; one more in ten is plain to see. Nor is there a doubling of .6: where
+# the rest has halved, a share is much worse too.
 LEAST_RISE = {"FDFR": 0.1}
 DISTANCES = ("KID", "FID", "CMMD")  # how their names begin; only these can say that the class was kept
 PRESERVES = (Direction.HIGHER_PRESERVES, Direction.LOWER_PRESERVES)
@@ -130,8 +131,9 @@ def much_worse(measure: str, pair: BeforeAfter) -> bool:
     before, after = pair.unprotected, pair.protected
     if after.direction is Direction.HIGHER_PRESERVES:
         return after.high < before.low and after.value < before.value / MUCH_WORSE
-    least = before.value + LEAST_RISE.get(measure, 0.0)
-    return after.low > before.high and after.value > max(least, MUCH_WORSE * before.value)
+    grown = after.value > max(before.value + LEAST_RISE.get(measure, 0.0), MUCH_WORSE * before.value)
+    rest_halved = measure in LEAST_RISE and 1 - after.value < (1 - before.value) / MUCH_WORSE
+    return after.low > before.high and (grown or rest_halved)
 
 
 def attacks_named(attacks: tuple[str, ...]) -> str:
