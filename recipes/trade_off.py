@@ -56,7 +56,8 @@ def points(args: argparse.Namespace) -> list[Point]:
 
 
 def measure_all(run: Run, waiting: list[Point], results: Path, jobs: int, commit: str) -> None:
-    """Lets processes make references and protections, and measure each model as soon as it is there."""
+    """Lets processes make references and protections, and measure each model as soon as it is there. Raises
+    what went wrong with any, when all others are done."""
     about = {"settings": run.digest, "commit": commit}
     cells, failures = run.cells(), list[Future[dict[str, object]]]()
     scenes = range(0 if "references" in cells else run.scenario.reference_renders)
@@ -71,10 +72,11 @@ def measure_all(run: Run, waiting: list[Point], results: Path, jobs: int, commit
             features = np.concatenate([part.result() for part in parts])
             cells.get("references", lambda: {"features": torch.from_numpy(features)})
         measured: set[Future[dict[str, object]]] = set()
-        while waiting or measured:
+        over = False
+        while measured or not over:
             over = all(protection.done() for protection in protections)
             ready = [it for it in waiting if not it.waits(cells)]
-            waiting = [] if over else [it for it in waiting if it not in ready]
+            waiting = [it for it in waiting if it not in ready]
             measured |= {pool.submit(measure, run, it) for it in ready}
             finished = {it for it in measured if it.done()}
             measured -= finished
@@ -82,7 +84,9 @@ def measure_all(run: Run, waiting: list[Point], results: Path, jobs: int, commit
             append(results, [{**it.result(), **about} for it in finished if not it.exception()])
             time.sleep(0.2)
     for it in (*protections, *failures):
-        it.result()  # raises what went wrong, when all else is done
+        it.result()
+    if waiting:
+        raise RuntimeError(f"no weights were made of {', '.join(map(str, waiting))}")
 
 
 def point_of(line: Mapping[str, Any]) -> Point:

@@ -136,11 +136,14 @@ def reference_moments(run: Run) -> Moments:
 
 
 def protect_on_the_way(run: Run, toy: str, learning_rate: float, stops: Sequence[int]) -> None:
-    """Keeps the weights after each number of steps in `stops`; the rate is constant, so they are those of a
-    protection of as many steps."""
+    """Keeps the weights after each number of steps in `stops` that has none; the rate is constant, so they
+    are those of a protection of as many steps."""
     shop, who = workshop(run), subject(run, toy)
     names = {steps: Point(toy, learning_rate, steps).weights for steps in stops}
-    *earlier, end = stops
+    missing = [steps for steps in stops if names[steps] not in shop.cells]
+    if not missing:
+        return
+    *earlier, end = missing
     config = replace(PROTECTION, learning_rate=learning_rate, outer_steps=end)
 
     def looked_at(total: int, state: State) -> Iterable[int]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -64,6 +67,55 @@ def test_on_the_way_a_model_is_that_of_as_many_steps(shop: Workshop) -> None:
     assert all(torch.equal(on_the_way[name], alone[name]) for name in alone)
     for other in (end, faster, detached(shop.backbone.weights())):
         assert any(not torch.equal(on_the_way[name], other[name]) for name in alone)
+
+
+def test_where_the_end_is_there_an_earlier_stop_is_made_all_the_same(shop: Workshop) -> None:
+    run: Any = SimpleNamespace(scenario=SimpleNamespace(seed=0))
+    protect_on_the_way(run, "dog-400001", 1e-3, [1, 3])
+    early, late = (
+        shop.cells.folder / f"{Point('dog-400001', 1e-3, steps).weights}.safetensors" for steps in (1, 3)
+    )
+    before, since = early.read_bytes(), late.stat().st_mtime_ns
+    early.unlink()
+    protect_on_the_way(run, "dog-400001", 1e-3, [1, 3])
+    assert early.read_bytes() == before
+    assert late.stat().st_mtime_ns == since
+
+
+class InThisProcess:
+    """A pool that does what it is given at once."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __enter__(self) -> InThisProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def submit(self, work: Callable[..., Any], *given: Any) -> Future[Any]:
+        done = Future[Any]()
+        done.set_result(work(*given))
+        return done
+
+
+def test_a_point_whose_weights_are_not_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When all others have their lines."""
+    cells = Cells(tmp_path / "cells", {})
+    cells.get("references", lambda: {"features": torch.zeros(1)})
+    run: Any = SimpleNamespace(cells=lambda: cells, digest="d")
+    monkeypatch.setattr(trade_off, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(trade_off, "protect_on_the_way", lambda *_: None)
+    monkeypatch.setattr(trade_off, "measure", lambda _, point: dataclasses.asdict(point))
+    there, missing, results = Point("a", 0.0, 0), Point("a", 2e-4, 300), tmp_path / "lines.jsonl"
+    with pytest.raises(RuntimeError, match=r"no weights were made of Point\(toy='a', .*steps=300"):
+        trade_off.measure_all(run, [there, missing], results, 1, "c")
+    (line,) = map(json.loads, results.read_text().splitlines())
+    assert trade_off.point_of(line) == there
+    cells.get(missing.weights, lambda: {"w": torch.zeros(1)})
+    trade_off.measure_all(run, [missing], results, 1, "c")
+    assert len(results.read_text().splitlines()) == 2
 
 
 def test_a_point_waits_for_its_weights(tmp_path: Path) -> None:
