@@ -29,6 +29,7 @@ import torch
 
 from apdm.benchmark.provenance import code
 from apdm.benchmark.scenario import read_scenario
+from apdm.benchmark.tabulate import said_of
 from apdm.protectors.apdm import PUBLISHED
 from apdm.toybox.presets import ATTACK, PROTECTION, SAMPLING
 from rounding import FORMS
@@ -55,10 +56,10 @@ def points(args: argparse.Namespace) -> list[Point]:
     return [*unprotected, *course, *released]
 
 
-def measure_all(run: Run, waiting: list[Point], results: Path, jobs: int, commit: str) -> None:
+def measure_all(run: Run, waiting: list[Point], results: Path, jobs: int) -> None:
     """Lets processes make references and protections, and measure each model as soon as it is there. Raises
     what went wrong with any, when all others are done."""
-    about = {"settings": run.digest, "commit": commit}
+    about = {"settings": run.digest, "commit": run.commit}
     cells, failures = run.cells(), list[Future[dict[str, object]]]()
     scenes = range(0 if "references" in cells else run.scenario.reference_renders)
     courses = dict.fromkeys((it.toy, it.learning_rate) for it in waiting if it.steps)
@@ -114,7 +115,7 @@ def settings(args: argparse.Namespace) -> Run:
         few = dict.fromkeys(("captioned_images", "asked_images", "error_scenes", "reference_renders"), 8)
         scenario = replace(scenario, attack=frozen, class_images=4, images_per_prompt=1, **few)
         sampling = replace(sampling, num_inference_steps=2)
-    return Run(scenario, demo, sampling, args.device, args.work_dir)
+    return Run(scenario, demo, sampling, args.device, args.work_dir, args.commit or said_of(*code()))
 
 
 def main() -> None:
@@ -141,7 +142,7 @@ def main() -> None:
     lines = [json.loads(line) for line in args.results.read_text().splitlines()]
     there = [point_of(line) for line in lines if line["settings"] == run.digest]
     waiting = [point for point in points(args) if point not in there]
-    measure_all(run, waiting, args.results, args.jobs, args.commit or code()[0])
+    measure_all(run, waiting, args.results, args.jobs)
 
 
 if __name__ == "__main__":

@@ -79,13 +79,14 @@ class Run:
     sampling: Sampling
     device: str
     work_dir: Path
+    commit: str
 
     @property
     def about(self) -> dict[str, object]:
         shipped = (TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER)
         settings = plain((self.scenario, self.demo, self.sampling, PROTECTION))
         weights = [sha256(it.folder() / "SHA256SUMS.json") for it in shipped]
-        return {"settings": settings, "weights": weights, "device": self.device}
+        return {"settings": settings, "weights": weights, "device": self.device, "code": self.commit}
 
     @property
     def digest(self) -> str:

@@ -21,6 +21,7 @@ from apdm.backbones.base import Sampling
 from apdm.benchmark.cells import Cells
 from apdm.benchmark.trial import Trial, TrialSettings
 from apdm.benchmark.workshop import Workshop
+from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM
 from apdm.toybox.seeds import Purpose
@@ -104,17 +105,17 @@ def test_a_point_whose_weights_are_not_made_is_said(tmp_path: Path, monkeypatch:
     """When all others have their lines."""
     cells = Cells(tmp_path / "cells", {})
     cells.get("references", lambda: {"features": torch.zeros(1)})
-    run: Any = SimpleNamespace(cells=lambda: cells, digest="d")
+    run: Any = SimpleNamespace(cells=lambda: cells, digest="d", commit="c")
     monkeypatch.setattr(trade_off, "ProcessPoolExecutor", InThisProcess)
     monkeypatch.setattr(trade_off, "protect_on_the_way", lambda *_: None)
     monkeypatch.setattr(trade_off, "measure", lambda _, point: dataclasses.asdict(point))
     there, missing, results = Point("a", 0.0, 0), Point("a", 2e-4, 300), tmp_path / "lines.jsonl"
     with pytest.raises(RuntimeError, match=r"no weights were made of Point\(toy='a', .*steps=300"):
-        trade_off.measure_all(run, [there, missing], results, 1, "c")
+        trade_off.measure_all(run, [there, missing], results, 1)
     (line,) = map(json.loads, results.read_text().splitlines())
     assert trade_off.point_of(line) == there
     cells.get(missing.weights, lambda: {"w": torch.zeros(1)})
-    trade_off.measure_all(run, [missing], results, 1, "c")
+    trade_off.measure_all(run, [missing], results, 1)
     assert len(results.read_text().splitlines()) == 2
 
 
@@ -142,6 +143,31 @@ def test_the_unprotected_model_comes_first_and_roundings_last() -> None:
     assert len(rounded) == 5 * 3
     assert all(it.rounding for it in rounded)
     assert len(set(found)) == len(found)
+
+
+def test_results_of_other_code_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where git is not there to say it, it is told."""
+    args = argparse.Namespace(
+        attack_seeds=[0],
+        fid_images=8,
+        sample_batch_size=8,
+        tiny=False,
+        device="cpu",
+        work_dir=tmp_path,
+        commit=None,
+    )
+    runs = []
+    for commit, dirty in (("0123456789abcdef", False), ("0123456789abcdef", True)):
+        monkeypatch.setattr(trade_off, "code", lambda commit=commit, dirty=dirty: (commit, dirty))
+        runs.append(trade_off.settings(args))
+    args.commit = "told"
+    runs.append(trade_off.settings(args))
+    said = ["0123456789ab", "0123456789ab with uncommitted changes", "told"]
+    assert [it.about["code"] for it in runs] == said
+    assert len({it.digest for it in runs}) == 3
+    runs[0].cells()
+    with pytest.raises(InputError, match="holds results of other settings"):
+        runs[1].cells()
 
 
 def test_a_line_says_which_point_it_is_of() -> None:
