@@ -4,10 +4,11 @@
     python recipes/trade_off.py --device cuda --jobs 16 --sample_batch_size 256 --rounding
     python recipes/draw_trade_off.py     # the figure and the table
 
-Tuning toys only. One protection for each toy and learning rate, looked at on its way. Every model so reached
-is attacked by the frozen evaluation's attack and by the demo's, with other photos than it was protected with,
-and draws captions of held-out scenes; FID is to the frozen evaluation's references. A line of
-trade-off.jsonl for each model as soon as it is measured; what has its line is not measured again. With
+Tuning toys only, in the scenes too, so that a preset may be chosen by this. One protection for each toy and
+learning rate, looked at on its way. Every model so reached is attacked by the frozen evaluation's attack and
+by the demo's, with other photos than it was protected with, and draws captions of held-out scenes; FID is to
+renders of such scenes, as many as in the frozen evaluation. A line of trade-off.jsonl for each model as
+soon as it is measured; what has its line is not measured again by the same code. With
 --rounding also the preset's protection and the unprotected model as a release rounds them, and what of
 16 updates at the published rate is left in the file.
 """

@@ -44,6 +44,8 @@ from apdm.toybox.world import render
 from apdm.watch import silent
 from rounding import rounded, vanished
 
+SCENES = Purpose.TUNING  # so that a preset may be chosen by what is measured here
+
 
 @dataclass(frozen=True)
 class Point:
@@ -116,6 +118,7 @@ def workshop(run: Run) -> Workshop:
         run.work_dir,
         run.cells(),
         silent,
+        SCENES,
     )
 
 
@@ -127,7 +130,7 @@ def subject(run: Run, toy: str) -> Subject:
 
 def reference_features(run: Run, scenes: range) -> np.ndarray:
     """Of a part of what `Workshop.references` holds."""
-    renders = np.stack([render(held_out_scene(index).scene) for index in scenes])
+    renders = np.stack([render(held_out_scene(index, SCENES).scene) for index in scenes])
     return workshop(run).distance(from_uint8(renders)).numpy()
 
 

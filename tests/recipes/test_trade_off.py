@@ -10,7 +10,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,12 +22,15 @@ import trade_off_point
 from apdm.backbones.base import Sampling
 from apdm.benchmark.cells import Cells
 from apdm.benchmark.trial import Trial, TrialSettings
-from apdm.benchmark.workshop import Workshop
+from apdm.benchmark.workshop import Workshop, held_out_scene
 from apdm.errors import InputError
+from apdm.metrics.base import NetworkExtractor
 from apdm.personalizers.dreambooth import DreamBooth
+from apdm.pixels import from_uint8
 from apdm.protectors.apdm import APDM
 from apdm.toybox.seeds import Purpose
 from apdm.toybox.subjects import toy_subject
+from apdm.toybox.world import render
 from apdm.watch import silent
 from trade_off_point import Point, detached, protect_on_the_way
 
@@ -168,6 +173,24 @@ def test_results_of_other_code_are_not_gone_on_with(tmp_path: Path, monkeypatch:
     runs[0].cells()
     with pytest.raises(InputError, match="holds results of other settings"):
         runs[1].cells()
+
+
+def test_scenes_show_tuning_toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or nothing might be chosen by what is measured on them."""
+    for name in ("load", "Reader"):
+        monkeypatch.setattr(trade_off_point, name, lambda *_: None)
+    network = torch.nn.Linear(1, 1)
+    eye = Mock(NetworkExtractor, network=network, side_effect=lambda renders: renders.mean((1, 2, 3)))
+    monkeypatch.setattr(trade_off_point, "judge", lambda _: eye)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # put back at the end
+    sampling, scenario = Sampling(), trade_off.SCENARIO
+    run = trade_off_point.Run(scenario, scenario.attack, sampling, "cpu", tmp_path, "c")
+    shop = trade_off_point.workshop(run)
+    assert shop.scenes is Purpose.TUNING
+    renders = [render(held_out_scene(index, Purpose.TUNING).scene) for index in (2, 3)]
+    expected = from_uint8(np.stack(renders)).mean((1, 2, 3)).numpy()
+    assert trade_off_point.reference_features(run, range(2, 4)).tolist() == expected.tolist()
 
 
 def test_a_line_says_which_point_it_is_of() -> None:
