@@ -36,6 +36,7 @@ from apdm.toybox.presets import ATTACK, PROTECTION, SAMPLING
 from rounding import FORMS
 from trade_off_point import Point, Run, measure, protect_on_the_way, reference_features
 
+RESULTS = Path("runs/trade-off/trade-off.jsonl")
 SCENARIO = read_scenario(Path(__file__).parents[1] / "scenarios" / "protection.toml")
 TOYS = ("dog-400001", "cat-400000", "person-400000")
 RATES = tuple(factor * PROTECTION.learning_rate for factor in (1, 0.5, 2))
@@ -135,7 +136,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="see in a minute that everything runs")
     parser.add_argument("--commit", help="of the code, where git is not there to say it")
     parser.add_argument("--work_dir", type=Path, default=Path("runs/trade-off"))
-    parser.add_argument("--results", type=Path, default=Path("runs/trade-off/trade-off.jsonl"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     run = settings(args)
     args.results.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -248,3 +249,18 @@ def test_the_figure_has_a_line_for_each_rate() -> None:
         (1.25, 0.2, "300"),
         (2.0, 0.5, "600"),
     ]
+
+
+def test_what_is_drawn_is_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody says another place."""
+
+    def measured(_run: object, _waiting: object, results: Path, _jobs: int) -> None:
+        results.write_text("\n".join(map(json.dumps, lines())))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["recipe"])
+    monkeypatch.setattr(trade_off, "measure_all", measured)
+    trade_off.main()
+    draw_trade_off.main()
+    (figure,) = tmp_path.rglob("*.svg")
+    assert figure.read_text().startswith("<svg ")
