@@ -1,6 +1,6 @@
 """The figure and the tables of `trade_off.py`'s lines.
 
-    python recipes/draw_trade_off.py --results docs/results/trade-off.jsonl
+    python recipes/draw_trade_off.py     # those in runs/trade-off
 
 Prints a table of the protections and one of the roundings, each row over the toys that have a line for
 it, and writes trade-off.svg beside the lines. Rates are of mean likenesses, ratios means over toys; intervals
@@ -21,6 +21,7 @@ from apdm.metrics.base import Interval
 from apdm.metrics.statistics import hierarchical_bootstrap, protection_rate
 from apdm.report.diagram import Line, Mark, Panel, diagram
 from rounding import FORMS
+from trade_off import RESULTS
 
 ATTACKS = {"frozen": "attacked by 5e-4 for 300 steps", "demo": "attacked by 2e-4 for 150 steps"}
 BARS = {"fid": 1.11, "rate": 0.8}  # what a protection should reach
@@ -127,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--results", type=Path, default=Path("docs/results/trade-off.jsonl"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     lines = [json.loads(line) for line in args.results.read_text().splitlines()]
     print("\n".join([*table(lines), "", *roundings(lines)]))

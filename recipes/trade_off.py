@@ -4,10 +4,11 @@
     python recipes/trade_off.py --device cuda --jobs 16 --sample_batch_size 256 --rounding
     python recipes/draw_trade_off.py     # the figure and the table
 
-Tuning toys only. One protection for each toy and learning rate, looked at on its way. Every model so reached
-is attacked by the frozen evaluation's attack and by the demo's, with other photos than it was protected with,
-and draws captions of held-out scenes; FID is to the frozen evaluation's references. A line of
-trade-off.jsonl for each model as soon as it is measured; what has its line is not measured again. With
+Tuning toys only, in the scenes too, so that a preset may be chosen by this. One protection for each toy and
+learning rate, looked at on its way. Every model so reached is attacked by the frozen evaluation's attack and
+by the demo's, with other photos than it was protected with, and draws captions of held-out scenes; FID is to
+renders of such scenes, as many as in the frozen evaluation. A line of trade-off.jsonl for each model as
+soon as it is measured; what has its line is not measured again by the same code. With
 --rounding also the preset's protection and the unprotected model as a release rounds them, and what of
 16 updates at the published rate is left in the file.
 """
@@ -29,11 +30,13 @@ import torch
 
 from apdm.benchmark.provenance import code
 from apdm.benchmark.scenario import read_scenario
+from apdm.benchmark.tabulate import said_of
 from apdm.protectors.apdm import PUBLISHED
 from apdm.toybox.presets import ATTACK, PROTECTION, SAMPLING
 from rounding import FORMS
 from trade_off_point import Point, Run, measure, protect_on_the_way, reference_features
 
+RESULTS = Path("runs/trade-off/trade-off.jsonl")
 SCENARIO = read_scenario(Path(__file__).parents[1] / "scenarios" / "protection.toml")
 TOYS = ("dog-400001", "cat-400000", "person-400000")
 RATES = tuple(factor * PROTECTION.learning_rate for factor in (1, 0.5, 2))
@@ -55,9 +58,10 @@ def points(args: argparse.Namespace) -> list[Point]:
     return [*unprotected, *course, *released]
 
 
-def measure_all(run: Run, waiting: list[Point], results: Path, jobs: int, commit: str) -> None:
-    """Lets processes make references and protections, and measure each model as soon as it is there."""
-    about = {"settings": run.digest, "commit": commit}
+def measure_all(run: Run, waiting: list[Point], results: Path, jobs: int) -> None:
+    """Lets processes make references and protections, and measure each model as soon as it is there. Raises
+    what went wrong with any, when all others are done."""
+    about = {"settings": run.digest, "commit": run.commit}
     cells, failures = run.cells(), list[Future[dict[str, object]]]()
     scenes = range(0 if "references" in cells else run.scenario.reference_renders)
     courses = dict.fromkeys((it.toy, it.learning_rate) for it in waiting if it.steps)
@@ -71,10 +75,11 @@ def measure_all(run: Run, waiting: list[Point], results: Path, jobs: int, commit
             features = np.concatenate([part.result() for part in parts])
             cells.get("references", lambda: {"features": torch.from_numpy(features)})
         measured: set[Future[dict[str, object]]] = set()
-        while waiting or measured:
+        over = False
+        while measured or not over:
             over = all(protection.done() for protection in protections)
             ready = [it for it in waiting if not it.waits(cells)]
-            waiting = [] if over else [it for it in waiting if it not in ready]
+            waiting = [it for it in waiting if it not in ready]
             measured |= {pool.submit(measure, run, it) for it in ready}
             finished = {it for it in measured if it.done()}
             measured -= finished
@@ -82,7 +87,9 @@ def measure_all(run: Run, waiting: list[Point], results: Path, jobs: int, commit
             append(results, [{**it.result(), **about} for it in finished if not it.exception()])
             time.sleep(0.2)
     for it in (*protections, *failures):
-        it.result()  # raises what went wrong, when all else is done
+        it.result()
+    if waiting:
+        raise RuntimeError(f"no weights were made of {', '.join(map(str, waiting))}")
 
 
 def point_of(line: Mapping[str, Any]) -> Point:
@@ -110,7 +117,7 @@ def settings(args: argparse.Namespace) -> Run:
         few = dict.fromkeys(("captioned_images", "asked_images", "error_scenes", "reference_renders"), 8)
         scenario = replace(scenario, attack=frozen, class_images=4, images_per_prompt=1, **few)
         sampling = replace(sampling, num_inference_steps=2)
-    return Run(scenario, demo, sampling, args.device, args.work_dir)
+    return Run(scenario, demo, sampling, args.device, args.work_dir, args.commit or said_of(*code()))
 
 
 def main() -> None:
@@ -129,7 +136,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="see in a minute that everything runs")
     parser.add_argument("--commit", help="of the code, where git is not there to say it")
     parser.add_argument("--work_dir", type=Path, default=Path("runs/trade-off"))
-    parser.add_argument("--results", type=Path, default=Path("runs/trade-off/trade-off.jsonl"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     run = settings(args)
     args.results.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +144,7 @@ def main() -> None:
     lines = [json.loads(line) for line in args.results.read_text().splitlines()]
     there = [point_of(line) for line in lines if line["settings"] == run.digest]
     waiting = [point for point in points(args) if point not in there]
-    measure_all(run, waiting, args.results, args.jobs, args.commit or code()[0])
+    measure_all(run, waiting, args.results, args.jobs)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,8 @@ from apdm.toybox.world import render
 from apdm.watch import silent
 from rounding import rounded, vanished
 
+SCENES = Purpose.TUNING  # so that a preset may be chosen by what is measured here
+
 
 @dataclass(frozen=True)
 class Point:
@@ -79,13 +81,14 @@ class Run:
     sampling: Sampling
     device: str
     work_dir: Path
+    commit: str
 
     @property
     def about(self) -> dict[str, object]:
         shipped = (TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER)
         settings = plain((self.scenario, self.demo, self.sampling, PROTECTION))
         weights = [sha256(it.folder() / "SHA256SUMS.json") for it in shipped]
-        return {"settings": settings, "weights": weights, "device": self.device}
+        return {"settings": settings, "weights": weights, "device": self.device, "code": self.commit}
 
     @property
     def digest(self) -> str:
@@ -115,6 +118,7 @@ def workshop(run: Run) -> Workshop:
         run.work_dir,
         run.cells(),
         silent,
+        SCENES,
     )
 
 
@@ -126,7 +130,7 @@ def subject(run: Run, toy: str) -> Subject:
 
 def reference_features(run: Run, scenes: range) -> np.ndarray:
     """Of a part of what `Workshop.references` holds."""
-    renders = np.stack([render(held_out_scene(index).scene) for index in scenes])
+    renders = np.stack([render(held_out_scene(index, SCENES).scene) for index in scenes])
     return workshop(run).distance(from_uint8(renders)).numpy()
 
 
@@ -136,11 +140,14 @@ def reference_moments(run: Run) -> Moments:
 
 
 def protect_on_the_way(run: Run, toy: str, learning_rate: float, stops: Sequence[int]) -> None:
-    """Keeps the weights after each number of steps in `stops`; the rate is constant, so they are those of a
-    protection of as many steps."""
+    """Keeps the weights after each number of steps in `stops` that has none; the rate is constant, so they
+    are those of a protection of as many steps."""
     shop, who = workshop(run), subject(run, toy)
     names = {steps: Point(toy, learning_rate, steps).weights for steps in stops}
-    *earlier, end = stops
+    missing = [steps for steps in stops if names[steps] not in shop.cells]
+    if not missing:
+        return
+    *earlier, end = missing
     config = replace(PROTECTION, learning_rate=learning_rate, outer_steps=end)
 
     def looked_at(total: int, state: State) -> Iterable[int]:

@@ -53,6 +53,10 @@ def test_pictures_that_make_no_whole_squares_are_refused(model: Flux) -> None:
         model.encode_images(torch.zeros(1, 3, 16, 18))
 
 
+def test_a_step_is_two_latents(model: Flux) -> None:
+    assert (model.factor, model.step) == (2, 4)
+
+
 def test_the_resolution_is_the_autoencoders() -> None:
     pipeline = tiny_flux().pipeline
     pipeline.vae.register_to_config(sample_size=32)

@@ -77,3 +77,9 @@ def test_the_error_is_that_of_the_training_script(model: StableDiffusion3) -> No
     )[0]
     expected = (output * -sigma + noisy - clean) ** 2
     assert_close(denoising_error(model, clean, condition, noise, t), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_is_a_patch_of_latents() -> None:
+    pipeline = tiny_sd3().pipeline
+    pipeline.transformer.register_to_config(patch_size=2)
+    assert StableDiffusion3(pipeline, "of two").step == 2 * 2

@@ -23,6 +23,8 @@ from apdm.metrics.reader import Reader
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM
 from apdm.protectors.ascent import Ascent
+from apdm.toybox import captions
+from apdm.toybox.seeds import Purpose
 from apdm.types import Pixels
 from apdm.watch import silent
 
@@ -121,6 +123,29 @@ def test_a_rate_is_the_one_of_its_cells(done: Workshop, found: dict[str, Figure 
     gained = means["unprotected"] - means["class"]
     rate = cast(Figure, found["protection_rate_1x"]).value
     assert rate == pytest.approx((means["unprotected"] - means["protected"]) / gained, rel=1e-4)
+
+
+@pytest.mark.parametrize("purpose", [Purpose.REPORTED, Purpose.TUNING])
+def test_scenes_show_toys_of_the_workshops_purpose(
+    purpose: Purpose, tmp_path: Path, tiny: StableDiffusion, mean_colours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them: for the captions, the questions, the errors and the references. Reported unless told."""
+    asked: list[Purpose] = []
+
+    def spy(rng: np.random.Generator, whose: Purpose, *kind: Any) -> captions.Described:
+        asked.append(whose)
+        return scene(rng, whose, *kind)
+
+    scene = captions.scene
+    monkeypatch.setattr(captions, "scene", spy)
+    monkeypatch.setattr(workshop, "scene", spy)
+    shop = shop_in(tmp_path, tiny, mean_colours)
+    if purpose is not Purpose.REPORTED:
+        shop = dataclasses.replace(shop, scenes=purpose)
+    shop.references()
+    shop.cost(tiny, protection.UNPROTECTED)
+    assert set(asked) == {purpose}
+    assert len(asked) >= 8 + 8 + 2 + 3
 
 
 def test_no_attack_is_made_twice_or_by_the_figures(done: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

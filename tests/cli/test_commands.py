@@ -291,6 +291,25 @@ def test_another_resolution_than_the_models_own(model: Path, photos: Path, tmp_p
     assert all((tmp_path / made / "model_index.json").is_file() for made in ("protected", "attacked"))
 
 
+@pytest.mark.parametrize("verb", ["protect", "personalize", "cloak"])
+def test_a_resolution_that_the_model_does_not_take_is_refused_before_anything_is_drawn(
+    verb: str,
+    model: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As Flux and Stable Diffusion 3 are, whose networks take several latents as one."""
+    from apdm.backbones.pipeline import PipelineBackbone  # loads diffusers
+
+    monkeypatch.setattr(PipelineBackbone, "patch", lambda _: 8)
+    monkeypatch.setattr(PipelineBackbone, "generate", None)
+    given = (model, "--subject", photos, "--class_noun", "dog", "--resolution", "24")
+    said = refused(capsys, verb, *given, "--output_dir", tmp_path / "made")
+    assert f"resolution is 24: give a multiple of 16 for '{model}'" in said
+
+
 def test_the_model_is_run_as_the_flags_say(
     model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pytest
+import torch
 
 from apdm.backbones.base import Sampling
 from apdm.benchmark.scenario import Scenario, read_scenario
+from apdm.benchmark.workshop import Workshop
 from apdm.cli import frozen
 from apdm.cli.main import main
 from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM
+from apdm.report.strips import Shown
 from apdm.watch import silent
 
 if TYPE_CHECKING:
@@ -111,3 +116,20 @@ def test_results_of_other_code_are_not_gone_on_with(
     monkeypatch.setattr(frozen, "code", lambda: ("0123456789abcdef", False))
     with pytest.raises(InputError, match="holds results of other settings"):
         frozen.workshop(frozen.Lot((), scenario, tmp_path), silent)
+
+
+def test_a_sheet_shows_the_first_eight_pictures_of_each_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten each, whose grey says their place; and all photos, of which there are fewer."""
+    grey = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1).expand(20, 8, 8, 3)
+    monkeypatch.setattr(frozen, "pictures", lambda *_: {"photos": grey[:3], "protected": grey})
+    monkeypatch.setattr(frozen, "subjects_of", lambda *_: [SimpleNamespace(name="dog-450000")])
+    sheets: dict[Path, list[Shown]] = {}
+    monkeypatch.setattr(frozen, "write_strips", lambda shown, path: sheets.update({path: shown}))
+    scenario = SimpleNamespace(images_per_prompt=10, class_nouns=("dog",))
+    frozen.write_sheets(cast("Workshop", SimpleNamespace(scenario=scenario, folder=tmp_path)))
+    ((path, (shown,)),) = sheets.items()
+    assert path == tmp_path / "sheet-dog-450000.png"
+    places = {it.heading: [int(np.asarray(one)[0, 0, 0]) for one in it.pictures] for it in shown.strips}
+    assert places == {"photos": [0, 1, 2], "protected": [*range(8), *range(10, 18)]}

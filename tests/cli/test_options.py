@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from apdm.cli.options import new_folder, public_name
+from apdm.backbones.base import Backbone
+from apdm.cli.options import new_folder, public_name, side
 from apdm.errors import InputError
 
 HOLDER = """
@@ -50,3 +53,15 @@ def test_a_published_name_does_not_tell_where_the_model_was(tmp_path: Path) -> N
     assert public_name(str(tmp_path / "model.safetensors")) == "model.safetensors"
     assert public_name(str(tmp_path)) == tmp_path.name
     assert public_name("somebody/model") == "somebody/model"
+
+
+def test_a_side_is_one_that_every_model_takes() -> None:
+    one, other = (
+        cast("Backbone", SimpleNamespace(name=name, resolution=512, step=step))
+        for name, step in (("one", 8), ("other", 16))
+    )
+    assert side(None, one) == 512
+    assert side(24, one) == 24
+    assert side(48, one, other) == 48
+    with pytest.raises(InputError, match="resolution is 24: give a multiple of 16 for 'other'"):
+        side(24, one, other)

@@ -27,6 +27,7 @@ class FaceAnalysis:
             "allowed_modules": ["detection", "recognition"],
             "providers": ["CPUExecutionProvider"],
         }
+        assert Path(name).is_absolute()
         self.models = {file.stem: None for file in Path(name).glob("*.onnx")}
         self.ready = False
         assert "detection" in self.models
@@ -87,6 +88,12 @@ def test_a_pack_that_insightface_would_fetch_is_refused(pack: Path, monkeypatch:
         file.unlink()
     with pytest.raises(InputError, match="holds no ONNX file"):
         InsightFaces()
+
+
+def test_a_relative_folder_is_that_of_here(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """insightface would look for it, and fetch it, beside its own."""
+    monkeypatch.chdir(pack.parent)
+    assert InsightFaces(Path(pack.name)).name == "insightface-some_pack"
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

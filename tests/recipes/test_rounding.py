@@ -37,9 +37,14 @@ def test_a_step_is_of_its_own_tensor() -> None:
     ]
 
 
-def test_the_share_whose_number_in_the_file_stays() -> None:
+def test_the_share_that_is_read_back_alike() -> None:
     """bfloat16 tells 1 from 1 + 1/128, and .5 from .5 + 1/256."""
     before = {"a": torch.tensor([1.0, 1.0]), "b": torch.tensor([0.5, 0.5, 0.5])}
     after = {"a": torch.tensor([1.003, 1.005]), "b": torch.tensor([0.5015, 0.503, 0.5])}
     assert vanished(before, after, "bf16") == 3 / 5
     assert vanished(before, after, "fp16") == 1 / 5
+
+
+def test_what_moves_the_step_alone_has_not_vanished() -> None:
+    """The same eight bits stand in both files, and another step beside them."""
+    assert vanished({"w": WEIGHT}, {"w": WEIGHT * 1.003}, "int8") == 2 / 4  # the two that are read as 0

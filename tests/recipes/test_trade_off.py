@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,11 +23,15 @@ import trade_off_point
 from apdm.backbones.base import Sampling
 from apdm.benchmark.cells import Cells
 from apdm.benchmark.trial import Trial, TrialSettings
-from apdm.benchmark.workshop import Workshop
+from apdm.benchmark.workshop import Workshop, held_out_scene
+from apdm.errors import InputError
+from apdm.metrics.base import NetworkExtractor
 from apdm.personalizers.dreambooth import DreamBooth
+from apdm.pixels import from_uint8
 from apdm.protectors.apdm import APDM
 from apdm.toybox.seeds import Purpose
 from apdm.toybox.subjects import toy_subject
+from apdm.toybox.world import render
 from apdm.watch import silent
 from trade_off_point import Point, detached, protect_on_the_way
 
@@ -66,6 +76,55 @@ def test_on_the_way_a_model_is_that_of_as_many_steps(shop: Workshop) -> None:
         assert any(not torch.equal(on_the_way[name], other[name]) for name in alone)
 
 
+def test_where_the_end_is_there_an_earlier_stop_is_made_all_the_same(shop: Workshop) -> None:
+    run: Any = SimpleNamespace(scenario=SimpleNamespace(seed=0))
+    protect_on_the_way(run, "dog-400001", 1e-3, [1, 3])
+    early, late = (
+        shop.cells.folder / f"{Point('dog-400001', 1e-3, steps).weights}.safetensors" for steps in (1, 3)
+    )
+    before, since = early.read_bytes(), late.stat().st_mtime_ns
+    early.unlink()
+    protect_on_the_way(run, "dog-400001", 1e-3, [1, 3])
+    assert early.read_bytes() == before
+    assert late.stat().st_mtime_ns == since
+
+
+class InThisProcess:
+    """A pool that does what it is given at once."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __enter__(self) -> InThisProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def submit(self, work: Callable[..., Any], *given: Any) -> Future[Any]:
+        done = Future[Any]()
+        done.set_result(work(*given))
+        return done
+
+
+def test_a_point_whose_weights_are_not_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When all others have their lines."""
+    cells = Cells(tmp_path / "cells", {})
+    cells.get("references", lambda: {"features": torch.zeros(1)})
+    run: Any = SimpleNamespace(cells=lambda: cells, digest="d", commit="c")
+    monkeypatch.setattr(trade_off, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(trade_off, "protect_on_the_way", lambda *_: None)
+    monkeypatch.setattr(trade_off, "measure", lambda _, point: dataclasses.asdict(point))
+    there, missing, results = Point("a", 0.0, 0), Point("a", 2e-4, 300), tmp_path / "lines.jsonl"
+    with pytest.raises(RuntimeError, match=r"no weights were made of Point\(toy='a', .*steps=300"):
+        trade_off.measure_all(run, [there, missing], results, 1)
+    (line,) = map(json.loads, results.read_text().splitlines())
+    assert trade_off.point_of(line) == there
+    cells.get(missing.weights, lambda: {"w": torch.zeros(1)})
+    trade_off.measure_all(run, [missing], results, 1)
+    assert len(results.read_text().splitlines()) == 2
+
+
 def test_a_point_waits_for_its_weights(tmp_path: Path) -> None:
     cells, point = Cells(tmp_path, {}), Point("cat-400000", 2e-4, 300, "bf16")
     assert not Point("cat-400000", 0.0, 0, "bf16").waits(cells)
@@ -90,6 +149,49 @@ def test_the_unprotected_model_comes_first_and_roundings_last() -> None:
     assert len(rounded) == 5 * 3
     assert all(it.rounding for it in rounded)
     assert len(set(found)) == len(found)
+
+
+def test_results_of_other_code_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where git is not there to say it, it is told."""
+    args = argparse.Namespace(
+        attack_seeds=[0],
+        fid_images=8,
+        sample_batch_size=8,
+        tiny=False,
+        device="cpu",
+        work_dir=tmp_path,
+        commit=None,
+    )
+    runs = []
+    for commit, dirty in (("0123456789abcdef", False), ("0123456789abcdef", True)):
+        monkeypatch.setattr(trade_off, "code", lambda commit=commit, dirty=dirty: (commit, dirty))
+        runs.append(trade_off.settings(args))
+    args.commit = "told"
+    runs.append(trade_off.settings(args))
+    said = ["0123456789ab", "0123456789ab with uncommitted changes", "told"]
+    assert [it.about["code"] for it in runs] == said
+    assert len({it.digest for it in runs}) == 3
+    runs[0].cells()
+    with pytest.raises(InputError, match="holds results of other settings"):
+        runs[1].cells()
+
+
+def test_scenes_show_tuning_toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or nothing might be chosen by what is measured on them."""
+    for name in ("load", "Reader"):
+        monkeypatch.setattr(trade_off_point, name, lambda *_: None)
+    network = torch.nn.Linear(1, 1)
+    eye = Mock(NetworkExtractor, network=network, side_effect=lambda renders: renders.mean((1, 2, 3)))
+    monkeypatch.setattr(trade_off_point, "judge", lambda _: eye)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # put back at the end
+    sampling, scenario = Sampling(), trade_off.SCENARIO
+    run = trade_off_point.Run(scenario, scenario.attack, sampling, "cpu", tmp_path, "c")
+    shop = trade_off_point.workshop(run)
+    assert shop.scenes is Purpose.TUNING
+    renders = [render(held_out_scene(index, Purpose.TUNING).scene) for index in (2, 3)]
+    expected = from_uint8(np.stack(renders)).mean((1, 2, 3)).numpy()
+    assert trade_off_point.reference_features(run, range(2, 4)).tolist() == expected.tolist()
 
 
 def test_a_line_says_which_point_it_is_of() -> None:
@@ -147,3 +249,18 @@ def test_the_figure_has_a_line_for_each_rate() -> None:
         (1.25, 0.2, "300"),
         (2.0, 0.5, "600"),
     ]
+
+
+def test_what_is_drawn_is_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody says another place."""
+
+    def measured(_run: object, _waiting: object, results: Path, _jobs: int) -> None:
+        results.write_text("\n".join(map(json.dumps, lines())))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["recipe"])
+    monkeypatch.setattr(trade_off, "measure_all", measured)
+    trade_off.main()
+    draw_trade_off.main()
+    (figure,) = tmp_path.rglob("*.svg")
+    assert figure.read_text().startswith("<svg ")

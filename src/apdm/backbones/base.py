@@ -130,6 +130,7 @@ class Backbone(ABC):
     text: Mapping[str, Any]
     schedule: NoiseSchedule
     resolution: int  # pixels a side
+    step: int  # pixels that a picture's sides must be a multiple of
     execution: Execution = Execution()
     guided_rows: int = 2  # of a picture drawn with guidance: with the prompt, and without
 

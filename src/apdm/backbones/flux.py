@@ -43,14 +43,16 @@ class Flux(PipelineBackbone):
         """The autoencoder's: the transformer's config has none."""
         return self.pipeline.vae.config["sample_size"]
 
+    def patch(self) -> int:
+        return SQUARE
+
     def encode_images(self, pixels: Pixels) -> Moments:
         """Raises `InputError` for pictures whose latents do not make whole squares."""
-        step = self.factor * SQUARE
-        if any(side % step for side in pixels.shape[2:]):
+        if any(side % self.step for side in pixels.shape[2:]):
             height, width = pixels.shape[2:]
             raise InputError(
                 f"pictures of {height} x {width} pixels do not fit '{self.name}'",
-                fix=f"give a resolution that is a multiple of {step}",
+                fix=f"give a resolution that is a multiple of {self.step}",
             )
         return super().encode_images(pixels)
 
@@ -79,7 +81,7 @@ class Flux(PipelineBackbone):
         return {"prompt": list(prompts), "height": self.resolution, "width": self.resolution}
 
     def drawn(self, given: Tensor) -> Latents:
-        return unpacked(given, self.resolution // (self.factor * SQUARE))
+        return unpacked(given, self.resolution // self.step)
 
 
 def packed(latents: Latents) -> Float[Tensor, "b n d"]:

@@ -44,6 +44,7 @@ class PipelineBackbone(Backbone):
         self.network = getattr(pipeline, self.place)
         self.schedule = self.schedule_of(pipeline.scheduler)
         self.factor = 2 ** (len(pipeline.vae.config["block_out_channels"]) - 1)  # pixels a latent's side
+        self.step = self.factor * self.patch()
         self.resolution = self.native_side()
 
     @abstractmethod
@@ -53,6 +54,10 @@ class PipelineBackbone(Backbone):
     def native_side(self) -> int:
         """Pixels a side that the model was made for."""
         return getattr(self.pipeline, self.place).config["sample_size"] * self.factor
+
+    def patch(self) -> int:
+        """Latents a side of what the network takes as one."""
+        return 1
 
     @property
     def text(self) -> Mapping[str, Any]:

@@ -35,6 +35,9 @@ class StableDiffusion3(PipelineBackbone):
     def schedule_of(self, scheduler: Any) -> NoiseSchedule:
         return FlowSchedule(fresh_sigmas(scheduler).to(self.device))
 
+    def patch(self) -> int:
+        return self.pipeline.transformer.config["patch_size"]
+
     def encode_prompts(self, prompts: Sequence[str]) -> Condition:
         pipeline = self.pipeline
         first, pooled = penultimate(pipeline.text_encoder, self.tokens(prompts, pipeline.tokenizer))

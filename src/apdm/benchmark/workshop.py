@@ -62,6 +62,8 @@ class Workshop:
     folder: Path
     cells: Cells
     watch: Watch
+    scenes: Purpose = Purpose.REPORTED
+    """Whose toys show what models still can; tuning ones where something is chosen by it."""
 
     @cached_property
     def trial(self) -> Trial:
@@ -156,8 +158,8 @@ class Workshop:
 
         def make() -> Cell:
             scenario, told = self.scenario, titled(self.watch, f"pictures {name}")
-            drawn = self._pictures(model, held_out_captions(scenario.captioned_images), told)
-            asked = telling_scenes(Purpose.REPORTED, scenario.asked_images)
+            drawn = self._pictures(model, held_out_captions(scenario.captioned_images, self.scenes), told)
+            asked = telling_scenes(self.scenes, scenario.asked_images)
             read = self.reader(self._pictures(model, [described.caption for described in asked], told))
             right = [
                 (seen["class"] == toy.class_noun, seen["colour"] == main_colour(toy).word)
@@ -166,7 +168,7 @@ class Workshop:
             return {
                 "features": self.distance(drawn),
                 "right": torch.tensor(right),
-                "error": scene_errors(model, scenario.error_scenes, scenario.seed),
+                "error": scene_errors(model, scenario.error_scenes, scenario.seed, self.scenes),
             }
 
         return self.cells.get(f"cost/{name}", make)
@@ -175,7 +177,7 @@ class Workshop:
         """Features [renders d] of renders of held-out scenes, what FID and KID compare with."""
 
         def make() -> Cell:
-            scenes = (held_out_scene(i).scene for i in range(self.scenario.reference_renders))
+            scenes = (held_out_scene(i, self.scenes).scene for i in range(self.scenario.reference_renders))
             pieces = iter(lambda: list(islice(scenes, RENDERED)), [])
             features = [self.distance(from_uint8(np.stack([render(s) for s in some]))) for some in pieces]
             return {"features": torch.cat(features)}
@@ -196,22 +198,22 @@ def attack_name(
     return f"attack/{model}/{who.name}/{photos}-{attack.learning_rate:g}-{max(stops)}-{digest}-{seed}"
 
 
-def held_out_scene(index: int) -> Described:
-    """A scene with toys of the reported range that no name and no subject of a scenario bears."""
-    return scene(stream("evaluation scene", index), Purpose.REPORTED)
+def held_out_scene(index: int, purpose: Purpose = Purpose.REPORTED) -> Described:
+    """A scene with toys of `purpose` that no name and no subject of a scenario bears."""
+    return scene(stream("evaluation scene", index), purpose)
 
 
-def held_out_captions(count: int) -> list[str]:
-    return [held_out_scene(index).caption for index in range(count)]
+def held_out_captions(count: int, purpose: Purpose = Purpose.REPORTED) -> list[str]:
+    return [held_out_scene(index, purpose).caption for index in range(count)]
 
 
 @torch.no_grad()
-def scene_errors(model: Backbone, count: int, seed: int) -> Tensor:
+def scene_errors(model: Backbone, count: int, seed: int, purpose: Purpose = Purpose.REPORTED) -> Tensor:
     """Mean denoising error [count] on held-out scenes under their captions; times and noise are always
     the same."""
     errors = []
     for rows in batches(count, RENDERED):
-        described = [held_out_scene(index) for index in range(count)[rows]]
+        described = [held_out_scene(index, purpose) for index in range(count)[rows]]
         draws = generator(seed, "scene errors", rows.start)
         moments = model.encode_images(from_uint8(np.stack([render(d.scene) for d in described])))
         clean = moments.sample(torch.arange(len(described)), draws)

@@ -58,7 +58,7 @@ class CloakPhotos:
     num_class_images: int = 200
     """Pictures of the class for them, by the model itself [Anti-DreamBooth]."""
     resolution: int | None = None
-    """Pixels a side, a multiple of 8; the model's own if not given."""
+    """Pixels a side, a multiple of 8, for some models of 16; the model's own if not given."""
     device: str = "cpu"
     """cpu, cuda, cuda:1, mps."""
     seed: int = 0
@@ -81,15 +81,18 @@ def main(arguments: Sequence[str]) -> None:
         pixels.read(wanted.target)
     backbone, subject, folder = opened(wanted)
     models = [backbone, *(load(model, wanted.device) for model in wanted.ensemble)]
+    size = side(wanted.resolution, *models)
     with progress(folder / LOG_FILE) as watch:
-        cloaked = wanted.cloak(models, _material(wanted, backbone, subject, watch), wanted.seed, watch)
+        material = _material(wanted, backbone, subject, size, watch)
+        cloaked = wanted.cloak(models, material, wanted.seed, watch)
     paths = pixels.save_png(cloaked, folder, "cloaked")
     (folder / RECORD_FILE).write_text(json.dumps(_record(wanted, subject, paths), indent=2) + "\n")
     print(f"{len(paths)} cloaked photos in {folder}; budget {wanted.cloak.budget.grey_levels:g} grey levels")
 
 
-def _material(wanted: CloakPhotos, backbone: Backbone, subject: Subject, watch: Watch) -> CloakMaterial:
-    size = side(wanted.resolution, backbone)
+def _material(
+    wanted: CloakPhotos, backbone: Backbone, subject: Subject, size: int, watch: Watch
+) -> CloakMaterial:
     return CloakMaterial(
         pixels=subject.pixels("attack", size),
         clean=subject.pixels("protect", size),

@@ -38,7 +38,7 @@ class Forecast(Generic[S]):
     photos: int = 4
     """Photos to protect with [APDM sec. 4.1]."""
     resolution: int | None = None
-    """Pixels a side, a multiple of 8; the model's own if not given."""
+    """Pixels a side, a multiple of 8, for some models of 16; the model's own if not given."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
     execution: Annotated[Execution, tyro.conf.arg(name="")] = Execution()
 

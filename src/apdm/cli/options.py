@@ -17,7 +17,7 @@ from apdm.ranks import first
 from apdm.subject import Subject, Verdict, inspect
 
 NOT_RECORDED = Path("not recorded")  # in what is published with a model: where its maker keeps things
-SIDE_STEP = 8  # pixels that one latent stands for in every known family
+SIDE_STEP = 8  # what every known family's step is a multiple of; a model's own is known once it is loaded
 MISSING: Any = tyro.MISSING  # stands for a value that the user must give
 
 
@@ -160,13 +160,20 @@ class Job(Protocol):
     def device(self) -> str: ...
 
 
-def side(resolution: int | None, model: Backbone) -> int:
-    """Pixels a side that photos and class images are brought to."""
-    return model.resolution if resolution is None else resolution
+def side(resolution: int | None, model: Backbone, *others: Backbone) -> int:
+    """Pixels a side that photos and class images are brought to. Raises `InputError` for a side that one of
+    the models does not take, before anything is drawn."""
+    size = model.resolution if resolution is None else resolution
+    for taking in (model, *others):
+        if size % taking.step:
+            raise InputError(
+                f"resolution is {size}", fix=f"give a multiple of {taking.step} for '{taking.name}'"
+            )
+    return size
 
 
 def check_resolution(resolution: int | None) -> None:
-    """Raises `InputError` for a side that no autoencoder of the known families halves to whole latents."""
+    """Raises `InputError` for a side that no model of the known families takes."""
     if resolution is not None and (resolution < SIDE_STEP or resolution % SIDE_STEP):
         raise InputError(
             f"resolution is {resolution}", fix=f"give a multiple of {SIDE_STEP}, {SIDE_STEP} or more"

@@ -64,7 +64,7 @@ class Personalize(Generic[A]):
     class_model: str | None = None
     """Model that makes them; the model under attack if not given, as an attacker has no other."""
     resolution: int | None = None
-    """Pixels a side, a multiple of 8; the model's own if not given."""
+    """Pixels a side, a multiple of 8, for some models of 16; the model's own if not given."""
     device: str = "cpu"
     """cpu, cuda, cuda:1, mps."""
     seed: int = 0

@@ -73,7 +73,7 @@ class Protect(Generic[S]):
     preset: str = "published"
     """Defaults of what follows: "published" (the method's own, for Stable Diffusion) or "toybox"."""
     resolution: int | None = None
-    """Pixels a side, a multiple of 8; the model's own if not given."""
+    """Pixels a side, a multiple of 8, for some models of 16; the model's own if not given."""
     device: str = "cpu"
     """cpu, cuda, cuda:1, mps."""
     seed: int = 0

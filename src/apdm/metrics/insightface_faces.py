@@ -33,7 +33,7 @@ class InsightFaces:
 
     def __init__(self, weights: Path | None = None) -> None:
         analysis = _installed()
-        folder = (weights or PACK).expanduser()
+        folder = (weights or PACK).expanduser().resolve()  # a relative one it joins to its own, and fetches
         files = sorted(folder.glob("*.onnx"))
         if not files:  # insightface would fetch it
             raise InputError(
