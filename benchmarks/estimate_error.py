@@ -20,7 +20,7 @@ from apdm.backbones.base import Backbone, Sampling
 from apdm.backbones.load import load
 from apdm.backbones.tiny import FAMILIES
 from apdm.benchmark.estimate import CLASS, INSTANCE, Estimate, estimate
-from apdm.protectors.apdm import ProtectionMaterial, protection_material
+from apdm.protectors.material import ProtectionMaterial, protection_material
 from apdm.protectors.table import PROTECTORS, Protector
 from apdm.steps import State
 from apdm.toybox import presets
@@ -62,7 +62,7 @@ def measured(backbone: Backbone, protector: Protector) -> dict[str, int]:
         )
         if it is not None
     )
-    protecting = kept + peak(lambda _: protector(backbone, made[0], 0, steps=two))
+    protecting = kept + peak(lambda _: protector(backbone, made[:1], 0, steps=two))
     return {"drawing": loaded + drawing, "encoding": loaded + encoding, "protecting": loaded + protecting}
 
 

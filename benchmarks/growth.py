@@ -1,10 +1,10 @@
-"""How the seconds and the bytes of a protection grow: with the picture's side, the batch, and N_per.
+"""How the seconds and the bytes of a protection grow: with side, batch, N_per and subjects.
 
     python benchmarks/growth.py                            # the Toybox; docs/results/growth.json and .svg
 
 Along `resolution` and `batch` the seconds are those of an inner step (an update of five, divided by five),
-along `inner_steps` those of an update; bytes are the most that tensors hold, the given model's weights
-included. A protection here is against one subject, so there is no curve over subjects: each takes a run.
+along `inner_steps` and `subjects` those of an update; bytes are the most that tensors hold, the given model's
+weights included. Every subject is looked ahead to before each update (`subjects_per_update` 0).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from statistics import median
 
 from apdm.backbones.base import Backbone
 from apdm.backbones.load import load
-from apdm.protectors.apdm import APDM, ProtectionMaterial, protect
+from apdm.protectors.apdm import APDM, protect
+from apdm.protectors.material import ProtectionMaterial
 from apdm.report.charts import Axis
 from protection_speed import machine, material, peak_bytes, settings
 
@@ -28,11 +29,13 @@ ALONG: dict[str, Sequence[int]] = {
     "resolution": (32, 64, 96, 128),
     "batch": (1, 2, 4, 8),
     "inner_steps": (1, 5, 10, 20),
+    "subjects": (1, 2, 4, 8),
 }
+OF_AN_UPDATE = ("inner_steps", "subjects")
 Point = Mapping[str, float]
 
 
-def seconds_an_update(backbone: Backbone, of: ProtectionMaterial, config: APDM) -> float:
+def seconds_an_update(backbone: Backbone, of: Sequence[ProtectionMaterial], config: APDM) -> float:
     """The median, copies and optimizers made before left out."""
     times: list[float] = []
     protect(backbone, of, config, 0, lambda *told: times.append(time.perf_counter()))
@@ -40,15 +43,15 @@ def seconds_an_update(backbone: Backbone, of: ProtectionMaterial, config: APDM) 
 
 
 def point(backbone: Backbone, name: str, value: int) -> Point:
-    chosen = {"resolution": backbone.resolution, "batch": 1, "inner_steps": INNER, name: value}
-    of, steps = material(backbone, chosen["resolution"]), chosen["inner_steps"]
+    chosen = {"resolution": backbone.resolution, "batch": 1, "inner_steps": INNER, "subjects": 1, name: value}
+    of, steps = [material(backbone, chosen["resolution"])] * chosen["subjects"], chosen["inner_steps"]
     took = seconds_an_update(backbone, of, settings(chosen["batch"], UPDATES, steps))
     short = settings(chosen["batch"], 2, min(steps, 2))
     held = peak_bytes(lambda config: protect(backbone, of, config, 0), short, backbone.device)
     loaded = sum(weight.nbytes for weight in backbone.network.parameters())
     return {
         "value": value,
-        "seconds": took if name == "inner_steps" else took / steps,
+        "seconds": took if name in OF_AN_UPDATE else took / steps,
         "bytes": held + loaded,
     }
 

@@ -44,8 +44,8 @@ WAYS = {
 }
 
 
-def as_published(backbone, material, settings, seed, watch, steps):
-    return protect_as_published(backbone, material, settings, seed, lambda *losses: None)
+def as_published(backbone, subjects, settings, seed, watch, steps):
+    return protect_as_published(backbone, *subjects, settings, seed, lambda *losses: None)
 
 
 def sd15(folder: Path) -> str:

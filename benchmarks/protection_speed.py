@@ -33,7 +33,8 @@ from torch.profiler import ProfilerActivity, profile
 from apdm.backbones.base import Backbone, draw_noise
 from apdm.backbones.load import load
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.protectors.apdm import APDM, ProtectionMaterial, protect, protection_material
+from apdm.protectors.apdm import APDM, protect
+from apdm.protectors.material import ProtectionMaterial, protection_material
 from apdm.seeding import generator
 from apdm.toybox import presets
 from apdm.types import Pixels
@@ -86,7 +87,7 @@ def runs(backbone: Backbone, of: ProtectionMaterial) -> dict[str, Run]:
             if figures:
                 told.append((figures["personalization_loss"], figures["protection_loss"]))
 
-        protect(backbone, of, config, 0, watch)
+        protect(backbone, [of], config, 0, watch)
         return told
 
     return {"published": published, "ours": ours}

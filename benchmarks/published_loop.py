@@ -19,7 +19,8 @@ from apdm.losses.denoising import denoising_error
 from apdm.losses.dpo import direct_protective_loss
 from apdm.optimizers import adamw
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.protectors.apdm import APDM, ProtectionMaterial
+from apdm.protectors.apdm import APDM
+from apdm.protectors.material import ProtectionMaterial
 from apdm.seeding import derive, generator
 from apdm.types import Errors, Latents, Timesteps
 

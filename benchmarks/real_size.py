@@ -27,7 +27,8 @@ from apdm.backbones.base import Backbone, Sampling
 from apdm.backbones.execution import Execution
 from apdm.backbones.load import blank, load
 from apdm.benchmark.estimate import estimate
-from apdm.protectors.apdm import PUBLISHED, ProtectionMaterial, protect
+from apdm.protectors.apdm import PUBLISHED, protect
+from apdm.protectors.material import ProtectionMaterial
 from apdm.protectors.table import PROTECTORS, Protector
 from memory import as_published, sd15
 from protection_speed import machine, material, runs, synchronise
@@ -77,7 +78,7 @@ def walk(backbone: Backbone, of: ProtectionMaterial, way: Way, look_aheads: int,
     if way.published:
         protect_as_published(backbone, of, config, 0, lambda *losses: None)
     else:
-        protect(backbone, of, config, 0, watch)
+        protect(backbone, [of], config, 0, watch)
     synchronise(backbone.device)
     return time.perf_counter() - began
 

@@ -34,7 +34,8 @@ from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.metrics.reader import Reader
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.pixels import from_uint8
-from apdm.protectors.apdm import protect, protection_material
+from apdm.protectors.apdm import protect
+from apdm.protectors.material import protection_material
 from apdm.steps import PROTECTED, State
 from apdm.subject import Subject
 from apdm.toybox.presets import PROTECTION
@@ -166,7 +167,7 @@ def protect_on_the_way(run: Run, toy: str, learning_rate: float, stops: Sequence
             who.instance_prompt,
             who.class_prompt,
         )
-        protected = protect(backbone, material, config, run.scenario.seed, silent, looked_at)
+        protected = protect(backbone, [material], config, run.scenario.seed, silent, looked_at)
         return detached(protected.weights())
 
     shop.cells.get(names[end], made)

@@ -17,9 +17,10 @@ from apdm.personalizers.custom_diffusion import CustomDiffusion
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.personalizers.lora import LoRA
 from apdm.personalizers.textual_inversion import TextualInversion
-from apdm.protectors.apdm import APDM, ProtectionMaterial, protection_material
+from apdm.protectors.apdm import APDM
 from apdm.protectors.ascent import Ascent
 from apdm.protectors.imma import IMMA
+from apdm.protectors.material import ProtectionMaterial, protection_material
 from apdm.protectors.mima import MIMA
 from apdm.protectors.table import PROTECTORS, Settings
 from apdm.seeding import generator
@@ -59,7 +60,7 @@ def moved(name: str, family: str, device: str, execution: Execution = Execution(
     """How far every weight was moved by a protection, on the CPU."""
     model = made(family, device).copy()
     model.run_as(execution)
-    protected = PROTECTORS[name].using(PROTECTIONS[name])(model, material(made(family, device)), 0)
+    protected = PROTECTORS[name].using(PROTECTIONS[name])(model, [material(made(family, device))], 0)
     assert protected.device == model.device
     before = model.weights()
     return torch.cat([(after - before[at]).cpu().flatten() for at, after in protected.weights().items()])

@@ -28,9 +28,10 @@ def results() -> Iterator[tuple[str, dict[str, Tensor]]]:
     from apdm.personalizers.base import Material, class_images, personalize
     from apdm.personalizers.dreambooth import DreamBooth
     from apdm.protectors import l2p
-    from apdm.protectors.apdm import APDM, ProtectionMaterial
+    from apdm.protectors.apdm import APDM
     from apdm.protectors.ascent import Ascent
     from apdm.protectors.imma import IMMA
+    from apdm.protectors.material import ProtectionMaterial
     from apdm.protectors.mima import MIMA
     from apdm.protectors.table import PROTECTORS
 
@@ -74,7 +75,7 @@ def results() -> Iterator[tuple[str, dict[str, Tensor]]]:
         return {**model.weights(), "losses": losses}
 
     for name, chosen in settings.items():
-        yield name, made(PROTECTORS[name].using(chosen)(tiny, material, 0, watch))
+        yield name, made(PROTECTORS[name].using(chosen)(tiny, [material], 0, watch))
     attacked = personalize(tiny, replace(attack, train_text_encoder=True), material.attack, 0, watch)
     encoder = {f"text {name}": weight for name, weight in attacked.text["text_encoder"].named_parameters()}
     yield "dreambooth", {**made(attacked), **encoder}
@@ -84,7 +85,7 @@ def results() -> Iterator[tuple[str, dict[str, Tensor]]]:
     average, l2p.average = l2p.average, lambda weights: None
     rows: list[int] = []
     hook = tiny.network.register_forward_hook(lambda network, given, output: rows.append(len(output[0])))
-    yield APART, dict(PROTECTORS["apdm"].using(settings["apdm"])(tiny, material, 0).weights())
+    yield APART, dict(PROTECTORS["apdm"].using(settings["apdm"])(tiny, [material], 0).weights())
     hook.remove()
     l2p.average = average
     yield ROWS, {"rows": torch.tensor(sum(rows))}

@@ -19,7 +19,8 @@ from apdm.benchmark.estimate import rehearsal
 from apdm.errors import InputError
 from apdm.personalizers.base import Material, personalize
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.protectors.apdm import APDM, ProtectionMaterial, protect
+from apdm.protectors.apdm import APDM, protect
+from apdm.protectors.material import ProtectionMaterial
 from apdm.seeding import generator
 
 INSTANCE, CLASS = "a photo of sks dog", "a photo of dog"
@@ -114,7 +115,7 @@ def test_a_protection_in_bfloat16_ends_near_that_in_float32(tiny, pattern_set) -
     sets = pattern_set(1, INSTANCE), pattern_set(3, INSTANCE), pattern_set(2, CLASS)
     config = APDM(learning_rate=1e-3, outer_steps=3, inner_steps=2, simulated=DreamBooth(1e-3))
     ends = [
-        flat(protect(model, ProtectionMaterial(*sets), config, 0)) for model in (tiny, running(tiny, BF16))
+        flat(protect(model, [ProtectionMaterial(*sets)], config, 0)) for model in (tiny, running(tiny, BF16))
     ]
     apart, gone = (ends[1] - ends[0]).norm(), (ends[0] - flat(tiny)).norm()
     assert 0 < apart < 0.3 * gone

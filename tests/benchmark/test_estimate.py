@@ -15,12 +15,23 @@ from apdm.backbones.base import Sampling
 from apdm.backbones.execution import Execution
 from apdm.backbones.load import load
 from apdm.backbones.tiny import FAMILIES
-from apdm.benchmark.estimate import CLASS, INSTANCE, Ledger, Passes, Weightless, draw, estimate, rehearsal
+from apdm.benchmark.estimate import (
+    CLASS,
+    INSTANCE,
+    Ledger,
+    Passes,
+    Weightless,
+    at_rest,
+    draw,
+    estimate,
+    rehearsal,
+)
 from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.protectors.apdm import APDM, protection_material
+from apdm.protectors.apdm import APDM
 from apdm.protectors.ascent import Ascent
 from apdm.protectors.imma import IMMA
+from apdm.protectors.material import protection_material
 from apdm.protectors.table import PROTECTORS, Protector, Settings
 from apdm.steps import State
 
@@ -73,7 +84,7 @@ def measured(folder: str, protector: Protector, photos: int, execution: Executio
     def two(total: int, state: State) -> range:
         return range(min(2, total))
 
-    return sum(it.nbytes for it in there) + profiled(lambda: protector(backbone, material, 0, steps=two))
+    return sum(it.nbytes for it in there) + profiled(lambda: protector(backbone, [material], 0, steps=two))
 
 
 @pytest.mark.parametrize(
@@ -175,6 +186,18 @@ def test_the_passes_are_those_of_the_whole_run(place: Callable[[str], str]) -> N
     assert estimate(place("sd1"), PROTECTORS["none"], 2).protected == Passes(0, 0)
 
 
+def test_each_of_several_subjects_is_looked_ahead_to(place: Callable[[str], str]) -> None:
+    """Their photos' positives are drawn for each, class images once; carried attacks are held for each."""
+    settings = APDM(outer_steps=2, inner_steps=3, num_class_images=3, restart_every=2)
+    asked = place("sd1"), using(settings), 2, None, Sampling(num_inference_steps=4)
+    one, two = (estimate(*asked, subjects=count) for count in (1, 2))
+    assert two.protected == one.protected + one.protected
+    assert (one.drawn.forward, two.drawn.forward) == (2 * 4 * (3 + 2), 2 * 4 * (3 + 4))
+    assert two.protecting - one.protecting > 3 * one.network
+    in_turn = using(replace(settings, subjects_per_update=1))
+    assert estimate(place("sd1"), in_turn, photos=2, subjects=2).protected == one.protected
+
+
 def test_a_larger_picture_takes_more_and_the_weights_do_not(place: Callable[[str], str]) -> None:
     quick = using(Ascent(max_train_steps=1))
     small, large = (estimate(place("sd1"), quick, 2, size) for size in (None, 64))
@@ -221,3 +244,16 @@ def test_a_ledger_counts_memory_once_and_only_while_it_is_there() -> None:
         assert ledger.held == 0
     with Weightless(), Ledger() as again:
         assert again.peak(lambda: None) == 0
+
+
+def test_what_rests_on_the_host_of_every_subject() -> None:
+    parts = ("protected", "attack", "attack_start", "attack-1", "attack_start-1")
+    state = {part: {"weight": torch.zeros(1)} for part in parts}
+    resting = list(at_rest(state))
+    assert [any(it is state[part]["weight"] for it in resting) for part in parts] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]

@@ -134,7 +134,7 @@ def test_settings_become_plain() -> None:
 
 
 def test_the_card_states_settings_and_limits() -> None:
-    card = protected_card("base", "dog", 4, plain(APDM(beta=3.0)))
+    card = protected_card("base", [("dog", 4)], plain(APDM(beta=3.0)))
     assert card.startswith("---\nbase_model: base\n")
     assert "- beta: 3.0" in card
     assert "- simulated.learning_rate: 5e-06" in card

@@ -12,7 +12,8 @@ import torch
 
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.protectors.apdm import APDM, ProtectionMaterial, protect, protection_material
+from apdm.protectors.apdm import APDM, protect
+from apdm.protectors.material import ProtectionMaterial, protection_material
 from apdm.seeding import generator
 
 CONFIG = APDM(
@@ -43,7 +44,7 @@ def test_losses_and_weights_are_ours(tiny, material, published, batch: int) -> N
     )
     theirs, ours = [], []
     yardstick = published(tiny, material, config, 7, lambda *losses: theirs.append(losses))
-    protected = protect(tiny, material, config, 7, lambda *told: ours.append(told[3]))
+    protected = protect(tiny, [material], config, 7, lambda *told: ours.append(told[3]))
     means = torch.tensor(theirs).view(2, 3, 2).mean(1)
     told = torch.tensor([[it["personalization_loss"], it["protection_loss"]] for it in ours if it])
     torch.testing.assert_close(means, told, rtol=1e-4, atol=1e-6)  # AdamW makes much of a last bit

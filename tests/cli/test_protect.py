@@ -299,3 +299,42 @@ def test_a_protection_that_diverges_says_which_loss_and_leaves_nothing_half_writ
     left = {path.name for path in (tmp_path / "out").iterdir()}
     assert left <= {"log.jsonl", "positives", "checkpoint-1"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_several_subjects_in_one_model(
+    job: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second one has positives of its own and a class of its own; what is published names no folder."""
+    main(
+        [
+            "toybox",
+            "render",
+            "--class_noun=cat",
+            "--seed=500002",
+            "--views=3",
+            f"--output_dir={tmp_path / 'cat'}",
+        ]
+    )
+    made, others = tmp_path / "made", ["--also", str(tmp_path / "cat"), "cat"]
+    heard, class_images = [], protect.class_images
+
+    def heard_prompt(backbone: object, prompt: str, *rest: object) -> object:
+        heard.append(prompt)
+        return class_images(backbone, prompt, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(protect, "class_images", heard_prompt)
+        main([*job, *others, "--outer_steps", "1", "--output_dir", str(made)])
+    assert heard == ["a photo of dog", "a photo of cat"]
+    assert len({path.read_bytes() for path in (made / "positives").glob("*.png")}) == 2
+    card, written = (made / "README.md").read_text(), (made / "apdm.json").read_text()
+    assert "taught one dog, known from 1 photos, or one cat, known from 1 photos, by" in card
+    assert json.loads(written)["also"] == [["not recorded", "cat"]]
+    assert str(tmp_path) not in written
+    monkeypatch.setattr(protect, "load", None)  # all that is wrong is said before
+    again = [*job, "--output_dir", str(tmp_path / "new")]
+    assert "no/such" in refused(capsys, *again, "--also", "no/such", "cat")
+    assert "naive ascent (APDM, eq. 8) protects against one subject, and 2 are given: give one" in refused(
+        capsys, *job[:6], *others, "--method=ascent", f"--output_dir={tmp_path / 'new'}"
+    )
+    assert not (tmp_path / "new").exists()

@@ -24,8 +24,9 @@ from apdm.personalizers.custom_diffusion import CustomDiffusion
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.personalizers.lora import LoRA
 from apdm.personalizers.textual_inversion import TextualInversion
-from apdm.protectors.apdm import APDM, ProtectionMaterial, protection_loss
+from apdm.protectors.apdm import APDM, protection_loss
 from apdm.protectors.l2p import LookAhead
+from apdm.protectors.material import ProtectionMaterial
 from apdm.seeding import generator
 
 STEPS = 2

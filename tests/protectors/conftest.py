@@ -7,7 +7,7 @@ import torch
 
 from apdm.backbones.base import Backbone, EncodedImages, Moments
 from apdm.backbones.stable_diffusion import StableDiffusion
-from apdm.protectors.apdm import ProtectionMaterial
+from apdm.protectors.material import ProtectionMaterial
 
 INSTANCE, CLASS = "a photo of sks dog", "a photo of dog"
 

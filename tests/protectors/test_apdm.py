@@ -14,12 +14,8 @@ from apdm.errors import InputError
 from apdm.losses.dpo import Reduction
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors import apdm
-from apdm.protectors.apdm import (
-    APDM,
-    PUBLISHED,
-    ProtectionMaterial,
-    protect,
-)
+from apdm.protectors.apdm import APDM, PUBLISHED, protect
+from apdm.protectors.material import ProtectionMaterial
 
 QUICK = APDM(outer_steps=2, inner_steps=3, learning_rate=1e-3, simulated=DreamBooth(learning_rate=1e-3))
 
@@ -43,6 +39,7 @@ def test_the_published_settings() -> None:
         "restart_every": 1,
         "anchor_weight": 0.0,
         "anchor_batch_size": 8,
+        "subjects_per_update": 0,
         "reference_draws": 0,
         "leak": False,
     }
@@ -69,7 +66,7 @@ def test_the_loop_by_hand(
 
     monkeypatch.setattr(apdm, "protection_loss", quadratic)
     config = APDM(outer_steps=6, inner_steps=4, learning_rate=0.9, simulated=quadratic_attack, leak=leak)
-    protected = protect(one_weight(5.0), numbers, config, 0)
+    protected = protect(one_weight(5.0), [numbers], config, 0)
     expected = adamw_by_hand(5.0, gradient, 0.9, 6)[-1]
     assert weight_of(protected).item() == pytest.approx(expected, rel=1e-9)
 
@@ -87,7 +84,7 @@ def test_without_a_look_ahead_the_loss_is_descended_where_the_weights_are(
     monkeypatch.setattr(apdm, "protection_loss", quadratic)
     monkeypatch.setattr(apdm, "LookAhead", None)
     config = APDM(outer_steps=6, inner_steps=0, learning_rate=0.9, simulated=quadratic_attack)
-    protected = protect(one_weight(5.0), numbers, config, 0)
+    protected = protect(one_weight(5.0), [numbers], config, 0)
     expected = adamw_by_hand(5.0, lambda w: 2 * (w + 2), 0.9, 6)[-1]
     assert weight_of(protected).item() == pytest.approx(expected, rel=1e-9)
     assert quadratic_attack.seeds == []
@@ -97,7 +94,7 @@ def test_without_a_look_ahead_the_loss_is_descended_where_the_weights_are(
 def test_without_a_look_ahead_a_step_costs_five_forward_and_three_backward_samples(
     tiny: StableDiffusion, patterns: ProtectionMaterial, passes: list[tuple[int, bool]], heard
 ) -> None:
-    protect(tiny, patterns, dataclasses.replace(QUICK, inner_steps=0), 0, heard)
+    protect(tiny, [patterns], dataclasses.replace(QUICK, inner_steps=0), 0, heard)
     assert passes == [(2, False), (3, True)] * 2
     assert heard.figures[1].keys() == {"protection_loss"}
 
@@ -115,7 +112,7 @@ def test_a_step_costs_seven_forward_and_five_backward_samples(
 
     monkeypatch.setattr(StableDiffusion, "encode_images", refuse)
     monkeypatch.setattr(StableDiffusion, "encode_prompts", refuse)
-    protect(tiny, patterns, QUICK, 0)
+    protect(tiny, [patterns], QUICK, 0)
     assert passes == [(2, True), (2, False), (3, True)] * 6
     assert sum(count for count, _ in passes) == 7 * 6
     assert sum(count for count, backward in passes if backward) == 5 * 6
@@ -127,6 +124,7 @@ def test_a_step_costs_seven_forward_and_five_backward_samples(
         ({"restart_every": 0}, "restart_every is 0: give 1"),
         ({"anchor_weight": -1.0}, "anchor_weight is -1.0: give 0"),
         ({"anchor_batch_size": 0}, "anchor_batch_size is 0: give 1"),
+        ({"subjects_per_update": -1}, "subjects_per_update is -1: give 0"),
     ],
 )
 def test_settings_without_meaning_are_refused(settings: dict, message: str) -> None:
@@ -138,13 +136,13 @@ def test_the_attack_is_carried_on_where_the_settings_say_so(
     tiny: StableDiffusion, patterns: ProtectionMaterial
 ) -> None:
     settings = (dataclasses.replace(QUICK, restart_every=every) for every in (1, 2))
-    anew, carried = (protect(tiny, patterns, config, 0).weights() for config in settings)
+    anew, carried = (protect(tiny, [patterns], config, 0).weights() for config in settings)
     assert not any(torch.equal(weight, carried[name]) for name, weight in anew.items())
 
 
 def test_the_reference_stays_as_it_is(tiny: StableDiffusion, patterns: ProtectionMaterial) -> None:
     reference = tiny.copy()
-    protected = protect(reference, patterns, QUICK, 0)
+    protected = protect(reference, [patterns], QUICK, 0)
     for name, weight in reference.weights().items():
         assert torch.equal(weight, tiny.weights()[name])
         assert weight.grad is None
@@ -153,7 +151,7 @@ def test_the_reference_stays_as_it_is(tiny: StableDiffusion, patterns: Protectio
 
 
 def test_the_result_is_at_rest(tiny: StableDiffusion, patterns: ProtectionMaterial) -> None:
-    protected = protect(tiny, patterns, QUICK, 0)
+    protected = protect(tiny, [patterns], QUICK, 0)
     assert not any(weight.requires_grad for weight in protected.network.parameters())
     assert all(weight.grad is None for weight in protected.network.parameters())
     assert isinstance(protected, StableDiffusion)
@@ -161,13 +159,13 @@ def test_the_result_is_at_rest(tiny: StableDiffusion, patterns: ProtectionMateri
 
 
 def test_seeds_reproduce(tiny: StableDiffusion, patterns: ProtectionMaterial) -> None:
-    first, same, other = (protect(tiny, patterns, QUICK, seed).weights() for seed in (0, 0, 1))
+    first, same, other = (protect(tiny, [patterns], QUICK, seed).weights() for seed in (0, 0, 1))
     assert all(torch.equal(weight, same[name]) for name, weight in first.items())
     assert not any(torch.equal(weight, other[name]) for name, weight in first.items())
 
 
 def test_the_watch_hears_every_outer_step(tiny: StableDiffusion, patterns: ProtectionMaterial, heard) -> None:
-    protect(tiny, patterns, QUICK, 0, heard)
+    protect(tiny, [patterns], QUICK, 0, heard)
     assert heard.steps == [("protect", done, 2) for done in (0, 1, 2)]
     assert heard.figures[1].keys() == {"personalization_loss", "protection_loss"}
     assert all(0 < value < 10 for value in heard.figures[1].values())
@@ -182,7 +180,7 @@ def hard() -> APDM:
 def test_the_subject_becomes_harder_than_its_positives_and_the_class_stays(
     tiny, patterns, hard: APDM, mean_error
 ) -> None:
-    protected = protect(tiny, patterns, hard, 0)
+    protected = protect(tiny, [patterns], hard, 0)
     subject, positives, of_class = (
         mean_error(protected, s) for s in (patterns.negatives, patterns.positives, patterns.prior)
     )
@@ -192,6 +190,6 @@ def test_the_subject_becomes_harder_than_its_positives_and_the_class_stays(
 
 
 def test_with_the_leak_the_subject_is_learnt_instead(tiny, patterns, hard: APDM, mean_error) -> None:
-    leaking = protect(tiny, patterns, dataclasses.replace(hard, leak=True), 0)
+    leaking = protect(tiny, [patterns], dataclasses.replace(hard, leak=True), 0)
     assert mean_error(leaking, patterns.negatives) < 0.8 * mean_error(tiny, patterns.negatives)
     assert mean_error(leaking, patterns.negatives) - mean_error(leaking, patterns.positives) < 0.02

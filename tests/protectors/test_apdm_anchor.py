@@ -11,11 +11,8 @@ from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.errors import Diverged
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors import apdm
-from apdm.protectors.apdm import (
-    APDM,
-    ProtectionMaterial,
-    protect,
-)
+from apdm.protectors.apdm import APDM, protect
+from apdm.protectors.material import ProtectionMaterial
 from apdm.seeding import generator
 
 QUICK = APDM(outer_steps=2, inner_steps=3, learning_rate=1e-3, simulated=DreamBooth(learning_rate=1e-3))
@@ -24,7 +21,7 @@ QUICK = APDM(outer_steps=2, inner_steps=3, learning_rate=1e-3, simulated=DreamBo
 def test_an_anchor_costs_a_pass_of_model_and_reference_an_outer_step(
     tiny: StableDiffusion, patterns: ProtectionMaterial, passes: list[tuple[int, bool]]
 ) -> None:
-    protect(tiny, patterns, dataclasses.replace(QUICK, anchor_weight=1.0, anchor_batch_size=7), 0)
+    protect(tiny, [patterns], dataclasses.replace(QUICK, anchor_weight=1.0, anchor_batch_size=7), 0)
     assert [rows for rows in passes if rows[0] == 7] == [(7, False), (7, True)] * QUICK.outer_steps
 
 
@@ -54,14 +51,16 @@ def test_an_anchor_that_is_no_number_stops_the_run(
 ) -> None:
     monkeypatch.setattr(apdm, "anchor_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(Diverged, match="the anchor diverged at step 1, its loss is nan"):
-        protect(tiny, patterns, dataclasses.replace(QUICK, anchor_weight=1.0), 0)
+        protect(tiny, [patterns], dataclasses.replace(QUICK, anchor_weight=1.0), 0)
 
 
 def test_the_anchor_holds_the_class(tiny: StableDiffusion, patterns: ProtectionMaterial) -> None:
     """The heavier the anchor, the less the protected model's own prediction for the class has moved."""
     probe = dataclasses.replace(QUICK, anchor_weight=1.0, anchor_batch_size=24)
     drifts = [
-        apdm.anchor_loss(protect(tiny, patterns, config, 0), tiny, patterns.prior, probe, generator(1)).item()
+        apdm.anchor_loss(
+            protect(tiny, [patterns], config, 0), tiny, patterns.prior, probe, generator(1)
+        ).item()
         for config in (dataclasses.replace(QUICK, anchor_weight=weight) for weight in (0.0, 1e4))
     ]
     assert drifts[1] < 0.8 * drifts[0]

@@ -15,11 +15,8 @@ from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.losses.denoising import denoising_error
 from apdm.losses.dpo import Reduction
 from apdm.protectors import apdm
-from apdm.protectors.apdm import (
-    APDM,
-    ProtectionMaterial,
-    protection_loss,
-)
+from apdm.protectors.apdm import APDM, protection_loss
+from apdm.protectors.material import ProtectionMaterial
 from apdm.seeding import generator
 
 INSTANCE, CLASS = "a photo of sks dog", "a photo of dog"

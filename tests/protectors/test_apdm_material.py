@@ -9,11 +9,7 @@ from torch.testing import assert_close
 from apdm.backbones.base import Sampling
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.errors import InputError
-from apdm.protectors.apdm import (
-    ProtectionMaterial,
-    paired_positives,
-    protection_material,
-)
+from apdm.protectors.material import ProtectionMaterial, paired_positives, protection_material
 from apdm.seeding import derive, generator
 
 INSTANCE, CLASS = "a photo of sks dog", "a photo of dog"

@@ -21,9 +21,10 @@ from apdm.personalizers.custom_diffusion import CustomDiffusion
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.personalizers.lora import LoRA
 from apdm.personalizers.textual_inversion import TextualInversion
-from apdm.protectors.apdm import APDM, ProtectionMaterial, protection_material
+from apdm.protectors.apdm import APDM
 from apdm.protectors.ascent import Ascent
 from apdm.protectors.imma import IMMA
+from apdm.protectors.material import ProtectionMaterial, protection_material
 from apdm.protectors.mima import MIMA
 from apdm.protectors.table import PROTECTORS, Protector
 from apdm.seeding import generator
@@ -65,7 +66,7 @@ class Interrupted:
         yield from range(self.stop, total)
 
 
-def resumed_alike(model: Backbone, protector: Protector, given: ProtectionMaterial, stop: int) -> bool:
+def resumed_alike(model: Backbone, protector: Protector, stop: int, *given: ProtectionMaterial) -> bool:
     """Whether a run that was interrupted after `stop` steps ends as one that was not, bit for bit."""
     steps = Interrupted(stop)
     halfway = protector(model, given, 0, steps=steps).weights()
@@ -91,10 +92,10 @@ def test_a_protection_moves_a_copy_that_can_be_saved(family: str, name: str, tmp
     model, protector = made(family), PROTECTORS[name].using(SHORT[name])
     if name == "mima" and family in ("sd3", "flux"):
         with pytest.raises(InputError, match="has no cross"):
-            protector(model, material(model), 0)
+            protector(model, [material(model)], 0)
         return
     before = {name: weight.clone() for name, weight in model.weights().items()}
-    protected = protector(model, material(model), 0)
+    protected = protector(model, [material(model)], 0)
     assert all(torch.equal(weight, before[name]) for name, weight in model.weights().items())
     assert not any(w.requires_grad for m in (model, protected) for w in m.weights().values())
     moved = {name for name, weight in protected.weights().items() if not torch.equal(weight, before[name])}
@@ -112,7 +113,7 @@ def test_a_protection_moves_a_copy_that_can_be_saved(family: str, name: str, tmp
 )
 def test_an_interrupted_protection_goes_on_bit_for_bit(family: str, name: str, stop: int) -> None:
     model = made(family)
-    assert resumed_alike(model, PROTECTORS[name].using(SHORT[name]), material(model), stop)
+    assert resumed_alike(model, PROTECTORS[name].using(SHORT[name]), stop, material(model))
 
 
 @pytest.mark.parametrize("attack", CARRIED)
@@ -122,4 +123,12 @@ def test_so_does_one_that_carries_its_attack_on(attack: str) -> None:
     model = made("sd1")
     config = replace(SHORT["apdm"], outer_steps=5, restart_every=3, simulated=CARRIED[attack])
     given = material(model, CARRIED[attack].placeholder_token or "sks")
-    assert resumed_alike(model, PROTECTORS["apdm"].using(config), given, 2)
+    assert resumed_alike(model, PROTECTORS["apdm"].using(config), 2, given)
+
+
+def test_so_does_one_that_carries_an_attack_on_each_of_two_subjects() -> None:
+    """Stopped where the second subject's simulated attack has gone further than the first one's."""
+    model = made("sd1")
+    config = replace(SHORT["apdm"], outer_steps=7, restart_every=3, subjects_per_update=1)
+    other = replace(material(model), negatives=material(model).prior)
+    assert resumed_alike(model, PROTECTORS["apdm"].using(config), 4, material(model), other)

@@ -12,7 +12,8 @@ from apdm.backbones.tiny import tiny_stable_diffusion
 from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.personalizers.lora import LoRA
-from apdm.protectors.apdm import APDM, ProtectionMaterial, protect, protection_material
+from apdm.protectors.apdm import APDM, protect
+from apdm.protectors.material import ProtectionMaterial, protection_material
 from apdm.protectors.table import PROTECTORS
 from apdm.seeding import generator
 
@@ -42,7 +43,7 @@ def test_the_protected_weights_are_the_same_bit_for_bit(material, config: APDM) 
         model = tiny_stable_diffusion()
         before = [weight.clone() for weight in model.network.parameters()]
         model.run_as(execution)
-        protected = protect(model, material, config, 7)
+        protected = protect(model, [material], config, 7)
         assert all(torch.equal(a, b) for a, b in zip(before, model.network.parameters(), strict=True))
         assert not any(weight.grad is not None for weight in protected.network.parameters())
         ends.append(protected.weights())
@@ -54,7 +55,7 @@ def test_so_they_are_in_8_bits(material, eight_bit) -> None:
     for execution in (Execution(use_8bit_adam=True), Execution(offload=True, use_8bit_adam=True)):
         model = tiny_stable_diffusion()
         model.run_as(execution)
-        ends.append(protect(model, material, replace(QUICK, restart_every=2), 7).weights())
+        ends.append(protect(model, [material], replace(QUICK, restart_every=2), 7).weights())
     assert all(torch.equal(weight, ends[1][name]) for name, weight in ends[0].items())
 
 
@@ -68,7 +69,7 @@ def test_gradients_of_the_attack_are_never_all_there(material, monkeypatch: pyte
     for execution in (Execution(), OFFLOAD):
         model = tiny_stable_diffusion()
         model.run_as(execution)
-        protect(model, material, replace(QUICK, outer_steps=1), 7)
+        protect(model, [material], replace(QUICK, outer_steps=1), 7)
     whole = len(list(tiny_stable_diffusion().network.parameters()))
     one_by_one = [1] * (2 * whole)
     assert held == [whole] * 3 + one_by_one + [whole]  # two steps of the attack and an update, twice
@@ -86,4 +87,4 @@ def test_so_does_its_call(material) -> None:
     model = tiny_stable_diffusion()
     model.run_as(OFFLOAD)
     with pytest.raises(InputError, match="offloaded"):
-        PROTECTORS["ascent"](model, material, 0)
+        PROTECTORS["ascent"](model, [material], 0)

@@ -15,7 +15,8 @@ from apdm.losses.denoising import denoising_error
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.personalizers.textual_inversion import TextualInversion
 from apdm.protectors import apdm
-from apdm.protectors.apdm import APDM, ProtectionMaterial, draw_batch, fill_bank, protect, protection_loss
+from apdm.protectors.apdm import APDM, draw_batch, fill_bank, protect, protection_loss
+from apdm.protectors.material import ProtectionMaterial
 from apdm.protectors.pairs import Noised, ReferenceBank
 from apdm.seeding import generator
 
@@ -75,16 +76,16 @@ def test_the_reference_predicts_nothing_more_once_the_bank_is_full(
         return denoising_error(model, clean, *others)
 
     monkeypatch.setattr(apdm, "denoising_error", heard)
-    protect(tiny, patterns, BANKED, 0)
+    protect(tiny, [patterns], BANKED, 0)
     assert asked == [8, 4]
     asked.clear()
-    protect(tiny, patterns, replace(BANKED, reference_draws=0), 0)
+    protect(tiny, [patterns], replace(BANKED, reference_draws=0), 0)
     assert asked == [2] * 4
 
 
 def test_the_bank_is_of_nothing_but_the_seed(tiny: StableDiffusion, patterns: ProtectionMaterial) -> None:
     """So that a run that is taken up fills the same one."""
-    once, again = (protect(tiny, patterns, BANKED, 3).weights() for _ in range(2))
+    once, again = (protect(tiny, [patterns], BANKED, 3).weights() for _ in range(2))
     assert all(torch.equal(weight, again[name]) for name, weight in once.items())
 
 

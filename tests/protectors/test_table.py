@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,9 +13,10 @@ from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors import table
-from apdm.protectors.apdm import APDM, PUBLISHED, ProtectionMaterial
+from apdm.protectors.apdm import APDM, PUBLISHED
 from apdm.protectors.ascent import Ascent, ascend
 from apdm.protectors.imma import IMMA, immunize
+from apdm.protectors.material import ProtectionMaterial
 from apdm.protectors.mima import MIMA
 from apdm.protectors.table import PROTECTORS, Nothing, protector
 from apdm.steps import State
@@ -45,7 +47,7 @@ def test_each_runs_by_one_signature_and_leaves_the_input(
     if name in ("apdm", "apdm-published", "apdm-unpaired", "apdm-leak"):
         quick = quick | {"inner_steps": 1}
     short = known.using(replace(known.settings, **quick))
-    protected = short(tiny, material, 0, heard)
+    protected = short(tiny, [material], 0, heard)
     same = [torch.equal(w, tiny.weights()[n]) for n, w in protected.weights().items()]
     assert all(same) if name == "none" else not all(same)
     assert protected is not tiny
@@ -67,7 +69,7 @@ def test_every_optimizer_remembers_in_8_bits_where_that_is_asked_for(
         heard.update({part: {of.rpartition(".")[2] for of in tensors} for part, tensors in state.items()})
         return range(0)
 
-    known(model, material, 0, steps=none)
+    known(model, [material], 0, steps=none)
     optimizers = {part for part, names in heard.items() if "state1" in names}
     assert not any("exp_avg" in names for names in heard.values())
     assert optimizers == {
@@ -108,11 +110,33 @@ def test_ascent_and_imma_get_the_subject_and_the_class(
     tiny: StableDiffusion, material: ProtectionMaterial
 ) -> None:
     ascent = Ascent(max_train_steps=2, learning_rate=1e-3)
-    found = PROTECTORS["ascent"].using(ascent)(tiny, material, 3).weights()
+    found = PROTECTORS["ascent"].using(ascent)(tiny, [material], 3).weights()
     alone = ascend(tiny, material.attack, ascent, 3).weights()
     assert all(torch.equal(weight, alone[name]) for name, weight in found.items())
     for images, prior in ((0, None), (4, material.prior)):
         config = IMMA(learning_rate=1e-3, max_train_steps=2, num_class_images=images)
-        found = PROTECTORS["imma"].using(config)(tiny, material, 3).weights()
+        found = PROTECTORS["imma"].using(config)(tiny, [material], 3).weights()
         alone = immunize(tiny, table.Material(material.negatives, prior), config, 3).weights()
         assert all(torch.equal(weight, alone[name]) for name, weight in found.items())
+
+
+@pytest.mark.parametrize("name", PROTECTORS)
+def test_several_subjects_are_protected_or_refused(
+    name: str, tiny: StableDiffusion, material: ProtectionMaterial
+) -> None:
+    known = protector(name)
+    if known.several:
+        known.check(Execution(), 2)
+        return
+    with pytest.raises(
+        InputError, match=f"{re.escape(known.title)} protects against one subject, and 2 are"
+    ) as said:
+        known(tiny, [material, material], 0)
+    assert "--method: none, apdm" in said.value.fix
+
+
+def test_mima_takes_each_for_a_concept(tiny, material, monkeypatch: pytest.MonkeyPatch) -> None:
+    concepts = []
+    monkeypatch.setattr(table.mima, "immunize", lambda model, given, *rest: concepts.extend(given))
+    protector("mima")(tiny, [material, material], 0)
+    assert [concept.instance for concept in concepts] == [material.negatives] * 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apdm.benchmark.store import leaves
@@ -16,12 +16,13 @@ THREAT_MODEL = (
 
 def protected_card(
     base_model: str,
-    class_noun: str,
-    photos: int,
+    subjects: Sequence[tuple[str, int]],
     settings: Mapping[str, Any],
     method: str = "APDM (NeurIPS 2025)",
 ) -> str:
-    """For a model made by `apdm protect` from `base_model`; `method` is what protects it."""
+    """For a model made by `apdm protect` from `base_model` against `subjects`, each a class noun and how many
+    photos it is known from; `method` is what protects it."""
+    known = ", or ".join(f"one {class_noun}, known from {photos} photos" for class_noun, photos in subjects)
     return "\n".join(
         [
             "---",
@@ -33,7 +34,7 @@ def protected_card(
             "",
             f"# {base_model}, protected",
             "",
-            f"Against being taught one {class_noun}, known from {photos} photos, by fine-tuning, these "
+            f"Against being taught {known}, by fine-tuning, these "
             f"weights were protected by {method}. How well they resist is a matter of measurement.",
             "",
             "## What this protects against, and what not",

@@ -27,8 +27,9 @@ from apdm.backbones.base import Backbone, Condition, Sampling, draw_noise
 from apdm.backbones.execution import Execution
 from apdm.backbones.load import blank
 from apdm.errors import InputError
-from apdm.protectors.apdm import APDM, ProtectionMaterial, protection_material
-from apdm.protectors.table import Protector
+from apdm.protectors.apdm import APDM
+from apdm.protectors.material import ProtectionMaterial, protection_material
+from apdm.protectors.table import Protector, Subjects
 from apdm.seeding import generator
 from apdm.steps import State
 from apdm.types import Latents, Pixels
@@ -146,8 +147,10 @@ def estimate(
     size: int | None = None,
     sampling: Sampling = Sampling(),
     execution: Execution = Execution(),
+    subjects: int = 1,
 ) -> Estimate:
-    """What `apdm protect` will take for so many photos, `size` pixels a side. Raises `InputError`.
+    """What `apdm protect` will take for so many photos, `size` pixels a side, of each of so many subjects of
+    one class. Raises `InputError`.
 
     On a GPU its libraries and the allocator's gaps come on top, and the pictures wait in host memory.
     """
@@ -159,18 +162,21 @@ def estimate(
         found: list[ProtectionMaterial] = []
 
         def encode() -> None:
-            own, paired, prior = (torch.zeros(number, 3, side, side) for number in (photos, photos, count))
-            found.append(protection_material(backbone, own, paired, prior, INSTANCE, CLASS))
+            for _ in range(subjects):
+                own, paired, prior = (
+                    torch.zeros(number, 3, side, side) for number in (photos, photos, count)
+                )
+                found.append(protection_material(backbone, own, paired, prior, INSTANCE, CLASS))
 
         encoding = ledger.peak(encode)
-        walk = rehearsed(ledger, backbone, found[0], protector)
+        walk = rehearsed(ledger, backbone, found, protector)
         like, condition = found[0].negatives.moments.mean[:1].clone(), found[0].negatives.condition
         found.clear()  # pictures are drawn before anything is encoded
         rows = min(sampling.sample_batch_size, max(count, photos))
         twice = backbone.guided_rows if sampling.guidance_scale > 1 else 1
         drawing = ledger.peak(lambda: draw(backbone, like, condition, rows, twice))
         network = sum(weight.nbytes for weight in backbone.network.parameters())
-    pictures = count + photos
+    pictures = count + subjects * photos
     return Estimate(
         network=network,
         others=loaded - network,
@@ -184,7 +190,10 @@ def estimate(
 
 def at_rest(state: State) -> Iterator[torch.Tensor]:
     """What an offloading protection keeps on the host of its loop's `state`; the weights' gradients too."""
-    for tensor in (tensor for part in AT_REST for tensor in state.get(part, {}).values()):
+    parts = [
+        part for name, part in state.items() if name.partition("-")[0] in AT_REST
+    ]  # "-1": a subject's own
+    for tensor in (tensor for part in parts for tensor in part.values()):
         yield tensor
         if tensor.grad is not None:
             yield tensor.grad
@@ -198,13 +207,13 @@ def draw(backbone: Backbone, like: Latents, condition: Condition, count: int, tw
     return backbone.decode_images(backbone.predict(noisy, t, condition.repeat(len(noisy)))[:count])
 
 
-def rehearsed(ledger: Ledger, backbone: Backbone, material: ProtectionMaterial, protector: Protector) -> Walk:
+def rehearsed(ledger: Ledger, backbone: Backbone, subjects: Subjects, protector: Protector) -> Walk:
     """The whole protection. Of APDM's inner steps two are taken, which hold as much as more do."""
     settings = protector.settings
     if not isinstance(settings, APDM) or settings.inner_steps <= 2:
-        return walked(ledger, backbone, material, protector, UPDATES)
+        return walked(ledger, backbone, subjects, protector, UPDATES)
     one, two = (
-        walked(ledger, backbone, material, protector.using(replace(settings, inner_steps=steps)), 1)
+        walked(ledger, backbone, subjects, protector.using(replace(settings, inner_steps=steps)), 1)
         for steps in (1, 2)
     )
     further = two.passes + one.passes * -1  # of one more inner step
@@ -212,7 +221,7 @@ def rehearsed(ledger: Ledger, backbone: Backbone, material: ProtectionMaterial, 
 
 
 def walked(
-    ledger: Ledger, backbone: Backbone, material: ProtectionMaterial, protector: Protector, updates: int
+    ledger: Ledger, backbone: Backbone, subjects: Subjects, protector: Protector, updates: int
 ) -> Walk:
     """The first `updates` of a protection. Raises `InputError` for one that must see numbers."""
     heard: list[Passes] = []
@@ -231,7 +240,7 @@ def walked(
 
     hook = backbone.network.register_forward_hook(note)  # copies are heard too
     try:
-        peak = ledger.peak(lambda: protector(backbone, material, 0, steps=few))
+        peak = ledger.peak(lambda: protector(backbone, subjects, 0, steps=few))
     except (DataDependentOutputException, DynamicOutputShapeException) as error:
         what = f"{protector.title} cannot be rehearsed, it must see its prompts' numbers"
         raise InputError(what, fix="take another method") from error

@@ -31,7 +31,7 @@ from apdm.metrics.similarity import per_image_similarity
 from apdm.personalizers.base import Material, class_images, personalize
 from apdm.pixels import load, save_png
 from apdm.prompts import class_prompt
-from apdm.protectors.apdm import paired_positives, protection_material
+from apdm.protectors.material import paired_positives, protection_material
 from apdm.seeding import derive
 from apdm.subject import Subject
 from apdm.types import Pixels
@@ -266,7 +266,7 @@ class Runner:
                 )
                 told = titled(self.watch, f"{protector.name} {who.name}")
                 method = self.tools.methods.protectors[protector.name].using(protector.settings)
-                protected = method(backbone, material, cell.setup_seed, told)
+                protected = method(backbone, [material], cell.setup_seed, told)
                 weights = {name: it.detach().contiguous() for name, it in protected.weights().items()}
                 save_file(weights, folder / WEIGHTS)
 

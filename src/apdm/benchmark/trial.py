@@ -12,7 +12,8 @@ from apdm.personalizers.base import Material, Personalizer, class_images, person
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.pixels import save_png
 from apdm.prompts import EVALUATION_TEMPLATES, fill
-from apdm.protectors.apdm import APDM, paired_positives, protect, protection_material
+from apdm.protectors.apdm import APDM, protect
+from apdm.protectors.material import paired_positives, protection_material
 from apdm.seeding import derive
 from apdm.subject import Subject
 from apdm.types import Pixels
@@ -130,7 +131,7 @@ class Trial:
             backbone, photos, positives, prior, subject.instance_prompt, subject.class_prompt
         )
         watch = titled(self.watch, f"protect {subject.name}")
-        protected = protect(backbone, material, settings.protection, settings.seed, watch)
+        protected = protect(backbone, [material], settings.protection, settings.seed, watch)
         self.seconds["protect"] = time.monotonic() - started
         return protected
 

@@ -37,6 +37,8 @@ class Forecast(Generic[S]):
     """Defaults of what follows: "published" (the method's own, for Stable Diffusion) or "toybox"."""
     photos: int = 4
     """Photos to protect with [APDM sec. 4.1]."""
+    subjects: int = 1
+    """Subjects, of so many photos each."""
     resolution: int | None = None
     """Pixels a side, a multiple of 8, for some models of 16; the model's own if not given."""
     sampling: Annotated[Sampling, tyro.conf.arg(name="")] = Sampling()
@@ -47,11 +49,11 @@ def main(arguments: Sequence[str]) -> None:
     method, preset, settings, sampling = chosen(arguments)
     defaults = Forecast(MISSING, settings, method=method, preset=preset, sampling=sampling)
     wanted = read(Forecast[type(settings)], "estimate", arguments, EXAMPLE, defaults)
-    at_least(wanted, photos=1)
+    at_least(wanted, photos=1, subjects=1)
     check_resolution(wanted.resolution)
     protector = PROTECTORS[method].using(wanted.protection)
-    protector.check(wanted.execution)
-    asked = wanted.photos, wanted.resolution, wanted.sampling, wanted.execution
+    protector.check(wanted.execution, wanted.subjects)
+    asked = wanted.photos, wanted.resolution, wanted.sampling, wanted.execution, wanted.subjects
     found = estimate(wanted.model, protector, *asked)
     print("\n".join(lines(found)))
 

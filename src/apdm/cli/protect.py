@@ -1,4 +1,4 @@
-"""`apdm protect`: make a model refuse to be personalised on a subject."""
+"""`apdm protect`: make a model refuse to be personalised on a subject, or on several."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ from apdm.errors import Diverged, InputError, at_least
 from apdm.metrics.base import joint_fingerprint
 from apdm.personalizers.base import class_images
 from apdm.pixels import resize, save_png
-from apdm.protectors.apdm import paired_positives, protection_material
+from apdm.protectors.material import ProtectionMaterial, paired_positives, protection_material
 from apdm.protectors.table import PROTECTORS, Settings
 from apdm.ranks import first
 from apdm.subject import Subject
 from apdm.toybox import presets
-from apdm.watch import titled
+from apdm.types import Pixels
+from apdm.watch import Watch, titled
 
 EXAMPLE = (
     "apdm toybox render --class_noun dog --seed 500001 --views 12 --output_dir runs/dog && "
@@ -57,8 +58,8 @@ S = TypeVar("S", bound=Settings)
 
 @dataclass(frozen=True)
 class Protect(Generic[S]):
-    """Make a model refuse to be personalised on a subject. Writes a diffusers folder with its card, the
-    settings (apdm.json), the paired positives and the log (log.jsonl).
+    """Make a model refuse to be personalised on a subject, or on several. Writes a diffusers folder with its
+    card, the settings (apdm.json), the paired positives and the log (log.jsonl).
 
     The flags are those of the method: with --method imma --help they are IMMA's."""
 
@@ -68,6 +69,8 @@ class Protect(Generic[S]):
     output_dir: Path
     """Where the protected model goes; must be new or empty."""
     protection: Annotated[S, tyro.conf.arg(name="")]
+    also: tuple[tuple[Path, str], ...] = ()
+    """Further subjects: the folder and the class noun of each, under the same identifier."""
     method: str = "apdm"
     """apdm, apdm-published, apdm-unpaired, apdm-without-l2p, apdm-leak, ascent, imma, mima, or none."""
     preset: str = "published"
@@ -107,19 +110,18 @@ def main(arguments: Sequence[str]) -> None:
     refuse_idle(wanted.protection)
     refuse_missing(wanted.report_to)
     protector = PROTECTORS[method].using(wanted.protection)
-    protector.check(wanted.execution)
-    subject = looked_at(wanted)
-    checkpoints, folder = _checkpoints(wanted, subject), wanted.output_dir
+    protector.check(wanted.execution, 1 + len(wanted.also))
+    subjects = [looked_at(wanted), *(it.read() for it in _further(wanted))]
+    checkpoints, folder = _checkpoints(wanted, subjects), wanted.output_dir
     backbone = load(wanted.model, wanted.device)
     backbone.run_as(wanted.execution)
     checkpoints = checkpoints.of(backbone)
-    protected = _protected(wanted, backbone, subject, checkpoints)
+    protected = _protected(wanted, backbone, subjects, checkpoints)
     if not first():
         return
     card = protected_card(
         public_name(wanted.model),
-        subject.class_noun,
-        len(subject.protect),
+        [(subject.class_noun, len(subject.protect)) for subject in subjects],
         plain(wanted.protection),
         PROTECTORS[method].title,
     )
@@ -130,24 +132,37 @@ def main(arguments: Sequence[str]) -> None:
 
 def _published(wanted: Protect[Settings]) -> Protect[Settings]:
     """The settings without a word on where they were used."""
-    subject, model = wanted.subject.anonymous(), public_name(wanted.model)
-    return replace(wanted, subject=subject, model=model, output_dir=NOT_RECORDED, resume_from_checkpoint=None)
+    return replace(
+        wanted,
+        subject=wanted.subject.anonymous(),
+        also=tuple((NOT_RECORDED, class_noun) for _, class_noun in wanted.also),
+        model=public_name(wanted.model),
+        output_dir=NOT_RECORDED,
+        resume_from_checkpoint=None,
+    )
 
 
-def _checkpoints(wanted: Protect[Settings], subject: Subject) -> Checkpoints:
+def _further(wanted: Protect[Settings]) -> list[SubjectOptions]:
+    """The subjects beside the first one, whose prompts they do not share."""
+    shared = replace(wanted.subject, instance_prompt=None, class_prompt=None)
+    return [replace(shared, subject=folder, class_noun=noun) for folder, noun in wanted.also]
+
+
+def _checkpoints(wanted: Protect[Settings], subjects: Sequence[Subject]) -> Checkpoints:
     """This run's, of which all but the weights is checked. Raises `InputError`."""
     settings = {
         "method": wanted.method,
         "resolution": wanted.resolution,
         "seed": wanted.seed,
-        "instance_prompt": subject.instance_prompt,
-        "class_prompt": subject.class_prompt,
+        "instance_prompt": "; ".join(subject.instance_prompt for subject in subjects),
+        "class_prompt": "; ".join(subject.class_prompt for subject in subjects),
         "sampling": plain(wanted.sampling),
         "protection": plain(wanted.protection),
         "mixed_precision": wanted.execution.mixed_precision,
         "use_8bit_adam": wanted.execution.use_8bit_adam,
     }
-    run = Run(settings, photos=joint_fingerprint(*subject.hashes("protect")))
+    photos = joint_fingerprint(*(joint_fingerprint(*subject.hashes("protect")) for subject in subjects))
+    run = Run(settings, photos)
     resumed = _beginning(wanted.resume_from_checkpoint, wanted.output_dir)
     if resumed:
         run.refuse_other(resumed)
@@ -173,28 +188,40 @@ def _beginning(asked: str | None, folder: Path) -> Path | None:
 
 
 def _protected(
-    wanted: Protect[Settings], backbone: Backbone, subject: Subject, checkpoints: Checkpoints
+    wanted: Protect[Settings], backbone: Backbone, subjects: Sequence[Subject], checkpoints: Checkpoints
 ) -> Backbone:
-    size = side(wanted.resolution, backbone)
-    photos = subject.pixels("protect", size)
-    instance, class_ = subject.instance_prompt, subject.class_prompt
-    seed, sampling = wanted.seed, wanted.sampling
-    count = max(1, wanted.protection.num_class_images)  # what needs none is given one all the same
     folder, protector = wanted.output_dir, PROTECTORS[wanted.method].using(wanted.protection)
-    shown = Samples(wanted.validation, seed, sampling, folder)
+    shown = Samples(wanted.validation, wanted.seed, wanted.sampling, folder)
     with (
         progress(folder / "log.jsonl") as bars,
         reporting(bars, wanted.report_to, folder, _published(wanted)) as watch,
     ):
-        prior = class_images(backbone, class_, count, seed, sampling, titled(watch, "class images"))
-        positives = paired_positives(
-            backbone, class_, len(photos), seed, sampling, titled(watch, "positives")
-        )
-        if first():
-            save_png(positives, folder / "positives", "positive")
-        pictures = resize(positives, size), resize(prior, size)
-        material = protection_material(backbone, photos, *pictures, instance, class_)
+        material = _materials(wanted, backbone, subjects, watch)
         try:
-            return protector(backbone, material, seed, watch, shown.along(checkpoints.steps, backbone))
+            steps = shown.along(checkpoints.steps, backbone)
+            return protector(backbone, material, wanted.seed, watch, steps)
         except Diverged as error:
             raise checkpoints.diverged(error) from error
+
+
+def _materials(
+    wanted: Protect[Settings], backbone: Backbone, subjects: Sequence[Subject], watch: Watch
+) -> list[ProtectionMaterial]:
+    """One for each subject. A class's pictures are drawn once; positives are numbered through."""
+    size, seed, sampling = side(wanted.resolution, backbone), wanted.seed, wanted.sampling
+    count = max(1, wanted.protection.num_class_images)  # what needs none is given one all the same
+    priors: dict[str, Pixels] = {}
+    found, drawn = list[ProtectionMaterial](), 0
+    for subject in subjects:
+        photos, class_ = subject.pixels("protect", size), subject.class_prompt
+        if class_ not in priors:
+            told = titled(watch, "class images")
+            priors[class_] = resize(class_images(backbone, class_, count, seed, sampling, told), size)
+        told = titled(watch, "positives")
+        positives = paired_positives(backbone, class_, len(photos), seed, sampling, told, drawn)
+        if first():
+            save_png(positives, wanted.output_dir / "positives", "positive", drawn)
+        drawn += len(photos)
+        pictures = photos, resize(positives, size), priors[class_]
+        found.append(protection_material(backbone, *pictures, subject.instance_prompt, class_))
+    return found

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 import torch
 
-from apdm.backbones.base import Backbone, Condition, EncodedImages, Sampling, batches, draw_noise
+from apdm.backbones.base import Backbone, Condition, EncodedImages, batches, draw_noise
 from apdm.errors import InputError, at_least, positive
 from apdm.losses.denoising import denoising_error
 from apdm.losses.distillation import distillation_error
 from apdm.losses.dpo import Reduction, direct_protective_loss
 from apdm.optimizers import adamw, finite, moments
-from apdm.personalizers.base import Material, Personalizer, pictures
+from apdm.personalizers.base import Personalizer
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.protectors.l2p import LookAhead, ProtectionLoss, add_gradients, taken
+from apdm.protectors.l2p import LookAhead, add_gradients, taken
+from apdm.protectors.material import ProtectionMaterial
 from apdm.protectors.pairs import Noised, ReferenceBank
 from apdm.ranks import average
 from apdm.seeding import derive, generator
 from apdm.steps import PROTECTED, State, Steps, all_steps
-from apdm.types import Errors, Pixels, Scalar
+from apdm.types import Errors, Scalar
 from apdm.watch import Watch, silent
 
 
@@ -62,6 +64,9 @@ class APDM:
     unprotected one does [0 as published; more is ours]."""
     anchor_batch_size: int = 8
     """Class images of the anchor a step [our choice]."""
+    subjects_per_update: int = 0
+    """Subjects whose look-aheads make one update, in turn; 0: all, so that an update's cost grows with their
+    number [the paper has one subject; several are ours]."""
     reference_draws: int = 0
     """Noise and times that pairs are given beforehand, with the reference's errors at them, for all steps
     [0 as published: anew at each step; more is ours]."""
@@ -72,7 +77,7 @@ class APDM:
         positive(self, "beta", "learning_rate")
         at_least(self, outer_steps=1, inner_steps=0, train_batch_size=1, num_class_images=1)
         at_least(self, dpo_weight=0, prior_loss_weight=0, restart_every=1)
-        at_least(self, anchor_weight=0, anchor_batch_size=1, reference_draws=0)
+        at_least(self, anchor_weight=0, anchor_batch_size=1, reference_draws=0, subjects_per_update=0)
         if self.reference_draws and self.simulated.learns_prompts:
             what = "the simulated attack learns its prompts, and reference errors hold for unchanged ones"
             raise InputError(what, fix="set reference_draws to 0")
@@ -80,59 +85,6 @@ class APDM:
 
 PUBLISHED = APDM()
 BANK_BATCH = 8  # pictures at a time; bounds memory
-
-
-@dataclass(frozen=True)
-class ProtectionMaterial:
-    """Negatives (the subject's pictures), their paired positives, and the class, all encoded.
-
-    Negatives and positives have the same length: row i of the one is paired with row i of the other.
-    """
-
-    negatives: EncodedImages
-    positives: EncodedImages
-    prior: EncodedImages
-
-    def __post_init__(self) -> None:
-        if len(self.negatives) != len(self.positives):
-            raise InputError(
-                f"{len(self.negatives)} subject images but {len(self.positives)} paired positives",
-                fix="give one positive for each subject image",
-            )
-
-    @property
-    def attack(self) -> Material:
-        """What the simulated attacker sees."""
-        return Material(self.negatives, self.prior)
-
-
-def protection_material(
-    backbone: Backbone,
-    subject: Pixels,
-    positives: Pixels,
-    prior: Pixels,
-    instance_prompt: str,
-    class_prompt: str,
-) -> ProtectionMaterial:
-    """Encodes what `protect` needs. The positives go under the *instance* prompt, as the negatives do."""
-    return ProtectionMaterial(
-        negatives=backbone.encode(subject, instance_prompt),
-        positives=backbone.encode(positives, instance_prompt),
-        prior=backbone.encode(prior, class_prompt),
-    )
-
-
-def paired_positives(
-    backbone: Backbone,
-    class_prompt: str,
-    count: int,
-    seed: int,
-    sampling: Sampling,
-    watch: Watch = silent,
-) -> Pixels:
-    """`count` pictures of the class by the pristine model, one for each subject image (sec. 3.2)."""
-    seeds = [derive(seed, "positive", number) for number in range(count)]
-    return pictures(backbone, [class_prompt] * count, seeds, sampling, watch)
 
 
 def protection_loss(
@@ -238,13 +190,13 @@ def anchor_loss(
 
 def protect(
     backbone: Backbone,
-    material: ProtectionMaterial,
+    subjects: Sequence[ProtectionMaterial],
     config: APDM,
     seed: int,
     watch: Watch = silent,
     steps: Steps = all_steps,
 ) -> Backbone:
-    """A copy of `backbone` that resists being personalised on the subject of `material`.
+    """A copy of `backbone` that resists being personalised on any of `subjects`, one or several.
 
     `backbone` is the frozen reference phi and stays as it is, bit for bit. `steps` may keep the loop's state
     between two updates and take it up again. Raises `Diverged` for a loss that is not finite.
@@ -254,18 +206,11 @@ def protect(
         rest(protected)
     weights = protected.network.requires_grad_(True).parameters()
     optimizer = adamw(weights, config.learning_rate, backbone.execution.use_8bit_adam)
-    bank = fill_bank(backbone, material, config, seed) if config.reference_draws else None
-
-    def loss(model: Backbone, draws: torch.Generator) -> Scalar:
-        return protection_loss(model, backbone, material, config, draws, bank)
-
-    gather, carried = gatherer(protected, backbone, material.attack, loss, config, seed)
+    gather, carried = gatherer(protected, backbone, subjects, config, seed)
     state = {PROTECTED: protected.weights(), "optimizer": moments(optimizer), **carried}
     watch("protect", 0, config.outer_steps, {})
     for step in steps(config.outer_steps, state):
         figures = gather(step)
-        if config.anchor_weight > 0:
-            add_anchor(protected, backbone, material.prior, config, seed, step)
         average(protected.network.parameters())
         optimizer.step()
         optimizer.zero_grad(set_to_none=not backbone.execution.offload)
@@ -302,33 +247,89 @@ def add_anchor(
         add_gradients(protected.weights(), taken(model.weights()))
 
 
+Gather = Callable[[int], dict[str, float]]
+"""Adds the gradients of the update, or turn, of this number to the protected weights; tells its losses."""
+
+
 def gatherer(
     protected: Backbone,
     reference: Backbone,
-    attack: Material,
-    loss: ProtectionLoss,
+    subjects: Sequence[ProtectionMaterial],
     config: APDM,
     seed: int,
-) -> tuple[Callable[[int], dict[str, float]], State]:
-    """What adds update number `step`'s gradients to the protected weights' `.grad` and tells its losses: a
-    look-ahead, or without one the protection's gradient at these weights themselves. And what it carries on
-    from one update to the next."""
+) -> tuple[Gather, State]:
+    """The mean of an update's gradients over the subjects whose turn it is, and what is carried on from one
+    update to the next. One simulated attack on all subjects together is not the attack that comes: each has
+    look-aheads of its own (our choice, as is the mean)."""
+    walks = look_aheads(protected, reference, config, seed, len(subjects))
+    turns = [
+        turn(protected, reference, material, config, subject_seed(seed, place), walk)
+        for place, (material, walk) in enumerate(zip(subjects, walks, strict=True))
+    ]
+    each = config.subjects_per_update or len(turns)
 
-    def here(step: int) -> dict[str, float]:
-        penalty = loss(protected, generator(derive(seed, "protect", step), "protection", 0))
-        value = finite(penalty, "the protection", step + 1)
-        penalty.backward()
-        return {"protection_loss": value}
+    def gather(step: int) -> dict[str, float]:
+        numbers = range(step * each, (step + 1) * each)
+        told = [turns[number % len(turns)](number // len(turns)) for number in numbers]
+        if each > 1:
+            for gradient in (it.grad for it in protected.network.parameters() if it.grad is not None):
+                gradient /= each
+        return {name: fmean(losses[name] for losses in told) for name in told[0]}
+
+    carried = [walk.state() if walk else {} for walk in walks]
+    return gather, {
+        f"{name}-{place}" if place else name: tensors
+        for place, state in enumerate(carried)
+        for name, tensors in state.items()
+    }
+
+
+def subject_seed(seed: int, place: int) -> int:
+    """Of what is drawn for the subject at `place`: the first draws what it would draw alone."""
+    return derive(seed, "subject", place) if place else seed
+
+
+def look_aheads(
+    protected: Backbone, reference: Backbone, config: APDM, seed: int, count: int
+) -> Sequence[LookAhead | None]:
+    """One for each of `count` subjects, the same one where each starts anew; none without L2P."""
+
+    def one() -> LookAhead:
+        beside = reference if reference.execution.offload else None
+        attack, restart = config.simulated, config.restart_every
+        return LookAhead(protected, attack, config.inner_steps, config.leak, restart, seed, beside)
 
     if config.inner_steps == 0:
-        return here, {}
-    beside = reference if reference.execution.offload else None
-    look_ahead = LookAhead(
-        protected, config.simulated, config.inner_steps, config.leak, config.restart_every, seed, beside
-    )
+        return [None] * count
+    return [one()] * count if config.restart_every == 1 else [one() for _ in range(count)]
 
-    def ahead(step: int) -> dict[str, float]:
-        simulation = look_ahead.gather(attack, loss, derive(seed, "protect", step), step)
-        return {"personalization_loss": simulation.personalization, "protection_loss": simulation.protection}
 
-    return ahead, look_ahead.state()
+def turn(
+    protected: Backbone,
+    reference: Backbone,
+    material: ProtectionMaterial,
+    config: APDM,
+    seed: int,
+    ahead: LookAhead | None,
+) -> Gather:
+    """The gradients of one subject's turn: a look-ahead's, or without one the protection's at the protected
+    weights themselves, and the anchor's."""
+    bank = fill_bank(reference, material, config, seed) if config.reference_draws else None
+
+    def loss(model: Backbone, draws: torch.Generator) -> Scalar:
+        return protection_loss(model, reference, material, config, draws, bank)
+
+    def gather(number: int) -> dict[str, float]:
+        now = derive(seed, "protect", number)
+        if ahead:
+            walked = ahead.gather(material.attack, loss, now, number)
+            figures = {"personalization_loss": walked.personalization, "protection_loss": walked.protection}
+        else:
+            penalty = loss(protected, generator(now, "protection", 0))
+            figures = {"protection_loss": finite(penalty, "the protection", number + 1)}
+            penalty.backward()
+        if config.anchor_weight > 0:
+            add_anchor(protected, reference, material.prior, config, seed, number)
+        return figures
+
+    return gather
