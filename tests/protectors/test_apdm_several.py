@@ -11,6 +11,7 @@ from torch import Tensor
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM, gatherer, protect, subject_seed
+from apdm.protectors.l2p import taken
 from apdm.protectors.material import ProtectionMaterial
 
 INSTANCE, CLASS = "a photo of sks dog", "a photo of dog"
@@ -34,7 +35,7 @@ def gathered(model: StableDiffusion, dogs: list[ProtectionMaterial], config: APD
     protected.network.requires_grad_(True)
     gather, _ = gatherer(protected, model, dogs, config, seed)
     told = gather(step)
-    return {name: weight.grad for name, weight in protected.weights().items()}, told
+    return taken(protected.weights()), told
 
 
 def alone(model: StableDiffusion, dogs: list[ProtectionMaterial], config: APDM, place: int, step: int):
