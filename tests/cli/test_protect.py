@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -318,7 +318,7 @@ def test_several_subjects_in_one_model(
     made, others = tmp_path / "made", ["--also", str(tmp_path / "cat"), "cat"]
     heard, class_images = [], protect.class_images
 
-    def heard_prompt(backbone: object, prompt: str, *rest: object) -> object:
+    def heard_prompt(backbone: Any, prompt: str, *rest: Any) -> Any:
         heard.append(prompt)
         return class_images(backbone, prompt, *rest)
 
