@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -16,53 +17,45 @@ from torch import Tensor
 from apdm import ranks
 from apdm.backbones.base import Backbone, EncodedImages, Moments, Sampling
 from apdm.errors import InputError
+from apdm.personalizers.base import Material, class_images, personalize
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.protectors import l2p
+from apdm.protectors.apdm import APDM
+from apdm.protectors.ascent import Ascent
+from apdm.protectors.imma import IMMA
+from apdm.protectors.material import ProtectionMaterial
+from apdm.protectors.mima import MIMA
+from apdm.protectors.table import PROTECTORS
 from apdm.seeding import generator
 
+if TYPE_CHECKING:
+    from apdm.backbones.stable_diffusion import StableDiffusion
+
 APART, ROWS = "each with an attack of its own", "rows that went through this process's networks"
+ATTACK = DreamBooth(learning_rate=1e-3, max_train_steps=2, train_batch_size=2)
+OURS = APDM(
+    learning_rate=1e-3, outer_steps=2, inner_steps=2, train_batch_size=2, simulated=ATTACK, anchor_weight=1
+)
+PROTECTIONS = {  # whose batches have 4, 6, 4 and 5 rows; and 2, 3 and 2; and with the leak
+    "apdm": replace(OURS, anchor_batch_size=5),
+    "apdm-published": replace(OURS, train_batch_size=1, simulated=replace(ATTACK, train_batch_size=1)),
+    "apdm-leak": replace(OURS, leak=True),
+    "ascent": Ascent(learning_rate=1e-3, max_train_steps=2, train_batch_size=2),
+    "imma": IMMA(learning_rate=1e-3, max_train_steps=3, simulated=ATTACK),
+    "mima": MIMA(learning_rate=1e-3, max_train_steps=3, simulated=ATTACK),
+}
 
 
 def results() -> Iterator[tuple[str, dict[str, Tensor]]]:
     """What methods make of a tiny model, in double precision: there AdamW makes no large steps of what is
     rounded otherwise. And pictures."""
-    from apdm.backbones.tiny import tiny_stable_diffusion
-    from apdm.personalizers.base import Material, class_images, personalize
-    from apdm.personalizers.dreambooth import DreamBooth
-    from apdm.protectors import l2p
-    from apdm.protectors.apdm import APDM
-    from apdm.protectors.ascent import Ascent
-    from apdm.protectors.imma import IMMA
-    from apdm.protectors.material import ProtectionMaterial
-    from apdm.protectors.mima import MIMA
-    from apdm.protectors.table import PROTECTORS
+    from apdm.backbones.tiny import tiny_stable_diffusion  # loads diffusers
 
     tiny = tiny_stable_diffusion()
     yield "pictures", {"pictures": class_images(tiny, "a photo of dog", 3, 0, Sampling(1))}
     tiny.network.double()
     tiny.text["text_encoder"].double()
-
-    def images(pattern: int, prompt: str) -> EncodedImages:
-        mean = torch.randn(4, 4, 8, 8, generator=generator(pattern, "pattern")).double()
-        return EncodedImages(Moments(mean, 0.1 * mean), tiny.encode_prompts([prompt]), prompt)
-
-    subject, positives = images(1, "a photo of sks dog"), images(2, "a photo of sks dog")
-    material = ProtectionMaterial(subject, positives, images(3, "a photo of dog"))
-    attack = DreamBooth(learning_rate=1e-3, max_train_steps=2, train_batch_size=2)
-    ours = APDM(
-        learning_rate=1e-3,
-        outer_steps=2,
-        inner_steps=2,
-        train_batch_size=2,
-        simulated=attack,
-        anchor_weight=1,
-    )
-    settings = {  # whose batches have 4, 6, 4 and 5 rows; and 2, 3 and 2; and with the leak
-        "apdm": replace(ours, anchor_batch_size=5),
-        "apdm-published": replace(ours, train_batch_size=1, simulated=replace(attack, train_batch_size=1)),
-        "apdm-leak": replace(ours, leak=True),
-        "ascent": Ascent(learning_rate=1e-3, max_train_steps=2, train_batch_size=2),
-        "imma": IMMA(learning_rate=1e-3, max_train_steps=3, simulated=attack),
-        "mima": MIMA(learning_rate=1e-3, max_train_steps=3, simulated=attack),
-    }
+    material = patterns(tiny)
     told: list[float] = []
 
     def watch(task: str, done: int, total: int, figures: Mapping[str, float]) -> None:
@@ -74,18 +67,33 @@ def results() -> Iterator[tuple[str, dict[str, Tensor]]]:
         told.clear()
         return {**model.weights(), "losses": losses}
 
-    for name, chosen in settings.items():
+    for name, chosen in PROTECTIONS.items():
         yield name, made(PROTECTORS[name].using(chosen)(tiny, [material], 0, watch))
-    attacked = personalize(tiny, replace(attack, train_text_encoder=True), material.attack, 0, watch)
+    attacked = personalize(tiny, replace(ATTACK, train_text_encoder=True), material.attack, 0, watch)
     encoder = {f"text {name}": weight for name, weight in attacked.text["text_encoder"].named_parameters()}
     yield "dreambooth", {**made(attacked), **encoder}
-    single = replace(attack, train_batch_size=1)  # one row: the first process's does not count
-    yield "one row", made(personalize(tiny, single, Material(subject, None), 0, watch))
+    single = replace(ATTACK, train_batch_size=1)  # one row: the first process's does not count
+    yield "one row", made(personalize(tiny, single, Material(material.negatives, None), 0, watch))
+    yield from unshared(tiny, material)
 
+
+def patterns(tiny: StableDiffusion) -> ProtectionMaterial:
+    """Four random latents each, in double precision."""
+
+    def images(pattern: int, prompt: str) -> EncodedImages:
+        mean = torch.randn(4, 4, 8, 8, generator=generator(pattern, "pattern")).double()
+        return EncodedImages(Moments(mean, 0.1 * mean), tiny.encode_prompts([prompt]), prompt)
+
+    subject, positives = images(1, "a photo of sks dog"), images(2, "a photo of sks dog")
+    return ProtectionMaterial(subject, positives, images(3, "a photo of dog"))
+
+
+def unshared(tiny: StableDiffusion, material: ProtectionMaterial) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """A protection whose look-aheads are not averaged, and the rows that it took."""
     average, l2p.average = l2p.average, lambda weights: None
     rows: list[int] = []
     hook = tiny.network.register_forward_hook(lambda network, given, output: rows.append(len(output[0])))
-    yield APART, dict(PROTECTORS["apdm"].using(settings["apdm"])(tiny, [material], 0).weights())
+    yield APART, dict(PROTECTORS["apdm"].using(PROTECTIONS["apdm"])(tiny, [material], 0).weights())
     hook.remove()
     l2p.average = average
     yield ROWS, {"rows": torch.tensor(sum(rows))}

@@ -1,25 +1,34 @@
-"""A small scenario and made-up methods that say when they are called."""
+"""A small scenario and made-up methods that say when they are called; a small frozen evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytest
 import torch
 
+from apdm.backbones.base import Sampling
+from apdm.benchmark import protection
+from apdm.benchmark.cells import Cells
 from apdm.benchmark.examiners import Examiners
 from apdm.benchmark.grid import read_grid, read_size
 from apdm.benchmark.methods import Methods
 from apdm.benchmark.plan import Plan, planned
 from apdm.benchmark.runner import Runner, Tools
+from apdm.benchmark.scenario import PLACEBOS, Scenario
+from apdm.benchmark.workshop import Workshop
 from apdm.errors import InputError
 from apdm.metrics.geneval import Detection
+from apdm.metrics.reader import Reader
 from apdm.personalizers.dreambooth import DreamBooth
+from apdm.protectors.apdm import APDM
+from apdm.protectors.ascent import Ascent
 from apdm.protectors.table import Protector
 from apdm.toybox.identity import CLASS_NOUNS, FUR, PAINT
+from apdm.watch import silent
 
 if TYPE_CHECKING:
     from apdm.backbones.stable_diffusion import StableDiffusion
@@ -94,6 +103,26 @@ exam.pictures_per_prompt = 2
 exam.timed = 2
 exam.others = { dog = [2], cat = [0] }
 exam.neighbours = { dog = [3, 4] }"""
+
+ATTACK = DreamBooth(learning_rate=1e-3, max_train_steps=2)
+PROTECTION = APDM(learning_rate=1e-3, outer_steps=1, inner_steps=1, num_class_images=2, simulated=ATTACK)
+FROZEN = Scenario(
+    name="small",
+    class_nouns=("dog",),
+    subjects=(0, 1),
+    others=(2,),
+    attack=ATTACK,
+    strongest=replace(ATTACK, learning_rate=3e-3),
+    attack_seeds=(0, 1),
+    times=(0.5, 1.0, 2.0),
+    class_images=2,
+    images_per_prompt=1,
+    reference_renders=8,
+    captioned_images=8,
+    asked_images=2,
+    error_scenes=3,
+    placebos=PLACEBOS,
+)
 
 
 @dataclass(frozen=True)
@@ -240,3 +269,40 @@ def runner_in(tiny: StableDiffusion, mean_colours: Any) -> Callable[..., Runner]
         return Runner(folder, "cpu", replace(tools, **changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def shop_in(tiny: StableDiffusion, mean_colours: Any) -> Callable[[Path], Workshop]:
+    """The workshop of `FROZEN` in a folder, with the tiny model and made-up judges."""
+
+    def always_a_red_dog(pixels: torch.Tensor) -> list[dict[str, str]]:
+        return [{"class": "dog", "colour": "red"} for _ in pixels]
+
+    def make(folder: Path) -> Workshop:
+        sampling, reader = Sampling(num_inference_steps=2), cast(Reader, always_a_red_dog)
+        judges, cells = (mean_colours, mean_colours, reader), Cells(folder / "cells", {})
+        return Workshop(tiny, FROZEN, PROTECTION, sampling, *judges, folder, cells, silent)
+
+    return make
+
+
+@pytest.fixture
+def quick_defences(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_defences(monkeypatch)
+
+
+def shorten_defences(patch: pytest.MonkeyPatch) -> None:
+    """The two whose settings no scenario gives."""
+    patch.setattr(protection, "PUBLISHED", replace(PROTECTION, learning_rate=5e-6))
+    patch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_train_steps=3))
+
+
+@pytest.fixture(scope="session")
+def stocked(tmp_path_factory: pytest.TempPathFactory, shop_in: Callable[[Path], Workshop]) -> Workshop:
+    """A workshop in which every result of `FROZEN` has been made."""
+    shop = shop_in(tmp_path_factory.mktemp("frozen"))
+    with pytest.MonkeyPatch.context() as patch:
+        shorten_defences(patch)
+        for number in range(len(FROZEN.subjects)):
+            protection.work(shop, "dog", number)
+    return shop

@@ -1,7 +1,8 @@
-"""What the tests of commands share: a model and photos as a person has them."""
+"""What the tests of commands share: how they are typed, and a model and photos as a person has them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,37 @@ from apdm.cli.main import main
 
 if TYPE_CHECKING:
     from apdm.backbones.stable_diffusion import StableDiffusion
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., None]:
+    """Runs `apdm` with these arguments."""
+    return lambda *arguments: main([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def failed(run: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    """The same where it fails: the lines on stderr, bars included; asserts that the exit code is 2."""
+
+    def lines(*arguments: str | Path) -> list[str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            run(*arguments)
+        assert stop.value.code == 2
+        return capsys.readouterr().err.splitlines()
+
+    return lines
+
+
+@pytest.fixture
+def refused(failed: Callable[..., list[str]]) -> Callable[..., str]:
+    """The same where stderr has one line, which is asserted too."""
+
+    def line(*arguments: str | Path) -> str:
+        (said,) = failed(*arguments)
+        return said
+
+    return line
 
 
 @pytest.fixture

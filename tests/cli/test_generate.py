@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
     from apdm.backbones.stable_diffusion import StableDiffusion
 
 CAPTIONS = {"coco_7": "a red dog", "draw-2": "a cat"}
-
-
-@pytest.fixture
-def model(tiny: StableDiffusion, tmp_path: Path) -> Path:
-    tiny.save(tmp_path / "model")
-    return tmp_path / "model"
 
 
 def run(model: Path, *arguments: str | Path) -> None:
@@ -63,3 +58,18 @@ def test_pictures_of_prompts_lie_side_by_side(
     assert torch.equal(from_image(read(whole).image), grid(load(paths, 16), columns=2))
     steps = [json.loads(line) for line in (out / "log.jsonl").open()]
     assert [(it["done"], it["total"]) for it in steps] == [(0, 6), (4, 6), (6, 6)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--prompt", "a dog", "--num_images", "0"), "num_images is 0: give 1"),
+        (("--prompt", "a dog", "--num_inference_steps", "0"), "num_inference_steps is 0"),
+        (("--prompt", "a dog", "--device", "nonsense"), "device 'nonsense' cannot be used"),
+        (("--prompt", "x", "--prompts_file", "y"), "both --prompt and --prompts_file"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    assert said in refused("generate", "toybox", *arguments, "--output_dir", tmp_path / "out")

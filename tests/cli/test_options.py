@@ -1,16 +1,22 @@
-"""A result's folder belongs to one process."""
+"""What several verbs share: a folder for one process, a side that the model takes, how the model is run."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from apdm.backbones.base import Backbone
+from apdm.backbones.execution import Execution
 from apdm.cli.options import new_folder, public_name, side
 from apdm.errors import InputError
 
@@ -65,3 +71,72 @@ def test_a_side_is_one_that_every_model_takes() -> None:
     assert side(48, one, other) == 48
     with pytest.raises(InputError, match="resolution is 24: give a multiple of 16 for 'other'"):
         side(24, one, other)
+
+
+def test_another_resolution_than_the_models_own(
+    run: Callable[..., None], model: Path, photos: Path, tmp_path: Path
+) -> None:
+    subject = ("--subject", photos, "--class_noun", "dog", "--resolution", "32")
+    quick = ("--num_class_images", "2", "--num_inference_steps", "1")
+    short = ("--outer_steps", "1", "--inner_steps", "1")
+    run("protect", model, *subject, *quick, *short, "--output_dir", tmp_path / "protected")
+    attack = (*quick, "--max_train_steps", "1")
+    run("personalize", model, *subject, *attack, "--output_dir", tmp_path / "attacked")
+    assert all((tmp_path / made / "model_index.json").is_file() for made in ("protected", "attacked"))
+
+
+@pytest.mark.parametrize("verb", ["protect", "personalize", "cloak"])
+def test_a_resolution_that_the_model_does_not_take_is_refused_before_anything_is_drawn(
+    refused: Callable[..., str],
+    verb: str,
+    model: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Flux and Stable Diffusion 3 are, whose networks take several latents as one."""
+    from apdm.backbones.pipeline import PipelineBackbone  # loads diffusers
+
+    monkeypatch.setattr(PipelineBackbone, "patch", lambda _: 8)
+    monkeypatch.setattr(PipelineBackbone, "generate", None)
+    given = (model, "--subject", photos, "--class_noun", "dog", "--resolution", "24")
+    said = refused(verb, *given, "--output_dir", tmp_path / "made")
+    assert f"resolution is 24: give a multiple of 16 for '{model}'" in said
+
+
+def test_the_model_is_run_as_the_flags_say(
+    run: Callable[..., None], model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apdm.backbones.pipeline import PipelineBackbone  # loads diffusers
+
+    heard: list[Execution] = []
+    run_as = PipelineBackbone.run_as
+
+    def noting(self: PipelineBackbone, execution: Execution) -> None:
+        heard.append(execution)
+        run_as(self, execution)
+
+    monkeypatch.setattr(PipelineBackbone, "run_as", noting)
+    given = (model, "--subject", photos, "--class_noun", "dog", "--mixed_precision", "bf16")
+    quick = ("--num_class_images", "2", "--num_inference_steps", "1", "--gradient_checkpointing")
+    short = ("--outer_steps", "1", "--inner_steps", "1", "--offload")
+    run("protect", *given, *quick, *short, "--output_dir", tmp_path / "protected")
+    run("personalize", *given, *quick, "--max_train_steps", "1", "--output_dir", tmp_path / "attacked")
+    plain = Execution("bf16", gradient_checkpointing=True)
+    assert heard == [replace(plain, offload=True), plain]
+    settings = json.loads((tmp_path / "protected" / "apdm.json").read_text())
+    assert settings["execution"]["mixed_precision"] == "bf16"
+    weights = load_file(tmp_path / "protected" / "unet" / "diffusion_pytorch_model.safetensors")
+    assert weights["conv_in.weight"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("verb", ["protect", "personalize", "estimate"])
+def test_8_bit_adam_without_its_package_is_one_line(
+    refused: Callable[..., str], verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said before anything is looked for: neither model nor photos are there."""
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    nowhere = str(tmp_path / "nowhere")
+    job = ("--subject", nowhere, "--class_noun", "dog", "--output_dir", nowhere)
+    given = (verb, nowhere, "--use_8bit_adam", *(job if verb != "estimate" else ()))
+    assert "8-bit Adam needs bitsandbytes: pip install 'apdm[8bit]'" in refused(*given)

@@ -9,7 +9,8 @@ from pathlib import Path
 from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER, sha256
 from apdm.backbones.load import load
 from apdm.benchmark.cells import Cells
-from apdm.benchmark.protection import ASCENT, figures, pictures, subjects_of, work
+from apdm.benchmark.protection import ASCENT, subjects_of, work
+from apdm.benchmark.protection_figures import figures, pictures
 from apdm.benchmark.provenance import code, provenance
 from apdm.benchmark.record import LOG_FILE, Figure, as_json
 from apdm.benchmark.scenario import Scenario, read_scenario
