@@ -29,7 +29,6 @@ from apdm.benchmark.scenario import Scenario
 from apdm.benchmark.store import plain
 from apdm.benchmark.workshop import Workshop, held_out_scene
 from apdm.metrics.base import NetworkExtractor
-from apdm.metrics.fid import Moments, frechet_distance, moments
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.metrics.reader import Reader
 from apdm.personalizers.dreambooth import DreamBooth
@@ -118,6 +117,7 @@ def workshop(run: Run) -> Workshop:
         Reader(TOYBOX_READER.folder()),
         run.work_dir,
         run.cells(),
+        run.cells(),
         silent,
         SCENES,
     )
@@ -133,11 +133,6 @@ def reference_features(run: Run, scenes: range) -> np.ndarray:
     """Of a part of what `Workshop.references` holds."""
     renders = np.stack([render(held_out_scene(index, SCENES).scene) for index in scenes])
     return workshop(run).distance(from_uint8(renders)).numpy()
-
-
-@cache
-def reference_moments(run: Run) -> Moments:
-    return moments(workshop(run).references())
 
 
 def protect_on_the_way(run: Run, toy: str, learning_rate: float, stops: Sequence[int]) -> None:
@@ -200,7 +195,7 @@ def measure(run: Run, point: Point) -> dict[str, object]:
         **asdict(point),
         "likeness": {"frozen": likeness(run.scenario.attack), "demo": likeness(run.demo)},
         "class_likeness": short(shop.class_likeness(who)),
-        "fid": round(frechet_distance(moments(cost["features"]), reference_moments(run)), 4),
+        "fid": round(float(cost["fid"]), 4),
         "caption_error": round(float(cost["error"].mean()), 6),
         "class_accuracy": right[0],
         "colour_accuracy": right[1],

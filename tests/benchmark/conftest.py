@@ -280,8 +280,9 @@ def shop_in(tiny: StableDiffusion, mean_colours: Any) -> Callable[[Path], Worksh
 
     def make(folder: Path) -> Workshop:
         sampling, reader = Sampling(num_inference_steps=2), cast(Reader, always_a_red_dog)
-        judges, cells = (mean_colours, mean_colours, reader), Cells(folder / "cells", {})
-        return Workshop(tiny, FROZEN, PROTECTION, sampling, *judges, folder, cells, silent)
+        judges = mean_colours, mean_colours, reader
+        kept = Cells(folder / "cells", {}), Cells(folder / "works", {})
+        return Workshop(tiny, FROZEN, PROTECTION, sampling, *judges, folder, *kept, silent)
 
     return make
 
@@ -303,6 +304,5 @@ def stocked(tmp_path_factory: pytest.TempPathFactory, shop_in: Callable[[Path], 
     shop = shop_in(tmp_path_factory.mktemp("frozen"))
     with pytest.MonkeyPatch.context() as patch:
         shorten_defences(patch)
-        for number in range(len(FROZEN.subjects)):
-            protection.work(shop, "dog", number)
+        protection.work(shop)
     return shop

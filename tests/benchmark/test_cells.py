@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,27 @@ def test_half_a_file_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         Cells(tmp_path, {}).get("a", lambda: {"x": torch.ones(1)})
     with pytest.raises(InputError, match="has not been made"):
         Cells(tmp_path, {}).read("a")
+
+
+def test_what_another_makes_is_waited_for(tmp_path: Path) -> None:
+    """The lock is its own; another result's is not."""
+    cells, made = Cells(tmp_path, {}), threading.Event()
+    begun = threading.Event()
+
+    def slowly() -> dict[str, torch.Tensor]:
+        begun.set()
+        assert made.wait(20)
+        return {"x": torch.ones(1)}
+
+    other = threading.Thread(target=lambda: Cells(tmp_path, {}).get("a/b", slowly))
+    other.start()
+    assert begun.wait(20)
+    assert cells.busy("a/b")
+    assert not cells.busy("a/c")
+    made.set()
+    assert cells.get("a/b", lambda: {"x": torch.zeros(1)})["x"].tolist() == [1.0]  # not made twice
+    other.join()
+    assert not cells.busy("a/b")
 
 
 def test_results_of_other_settings_are_not_taken(tmp_path: Path) -> None:

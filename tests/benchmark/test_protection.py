@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from apdm.benchmark import protection, workshop
-from apdm.benchmark.protection import protected_name, subjects_of, work
+from apdm.benchmark.protection import Job, jobs, protected_name, subjects_of, work
 from apdm.benchmark.scenario import PLACEBOS
 from apdm.benchmark.workshop import Workshop
 from apdm.personalizers.dreambooth import DreamBooth
@@ -59,16 +59,17 @@ def test_no_attack_is_made_twice(stocked: Workshop, monkeypatch: pytest.MonkeyPa
         raise AssertionError("an attack was made again")
 
     monkeypatch.setattr(workshop, "course", made)
-    work(stocked, "dog", 0)
+    for job in jobs(stocked):
+        job.make()
 
 
 def test_the_placebos_are_what_they_are_called(stocked: Workshop) -> None:
     first, second = subjects_of(stocked, "dog")
     names = {placebo: protection.placebo_name(stocked, placebo, first) for placebo in PLACEBOS}
     assert names["another subject's protection"] == protected_name(second)
-    own = stocked.cells.read(f"models/{protected_name(first)}")
+    own = stocked.works.read(f"models/{protected_name(first)}")
     for called in names.values():
-        weights = stocked.cells.read(f"models/{called}")
+        weights = stocked.works.read(f"models/{called}")
         assert any(not torch.equal(weights[key], own[key]) for key in own)
 
 
@@ -97,8 +98,43 @@ def test_each_attack_is_on_the_model_that_it_is_called_after(
         return {}
 
     monkeypatch.setattr(Workshop, "attack", spy)
-    work(shop, "dog", 0)
-    assert len({name for name, _ in attacked}) == 6  # unprotected, protected, four placebos
+    for job in jobs(shop):
+        if job.name.startswith("attack/"):
+            job.make()
+    assert len({name for name, _ in attacked}) == 1 + 2 + 2 + 1 + 2  # one of the published preset
     for name, weights in attacked:
-        kept = tiny.weights() if name == protection.UNPROTECTED else shop.cells.read(f"models/{name}")
+        kept = tiny.weights() if name == protection.UNPROTECTED else shop.works.read(f"models/{name}")
         assert all(torch.equal(a, b) for a, b in zip(weights, (kept[n] for n in tiny.weights()), strict=True))
+
+
+def test_what_others_make_is_left_for_the_end(
+    tmp_path: Path, shop_in: ShopIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first job's own result is in other hands, and the model that the second one needs."""
+    shop, made = shop_in(tmp_path), []
+
+    def job(name: str, needs: tuple[str, ...], and_then: Callable[[], object] = lambda: None) -> Job:
+        def make() -> None:
+            made.append(name)
+            shop.cells.get(name, lambda: {"x": torch.ones(1)})
+            and_then()
+
+        return Job(name, needs, make)
+
+    held, model = shop.cells.lock("first"), shop.works.lock("models/m")
+    listed = [job("first", ()), job("second", ("models/m",), held.release), job("third", (), model.release)]
+    monkeypatch.setattr(protection, "jobs", lambda _: iter(listed))
+    held.acquire()
+    model.acquire()
+    work(shop)
+    assert made == ["third", "second", "first"]
+
+
+def test_what_takes_longest_comes_last_and_costs_after_the_first_seed(stocked: Workshop) -> None:
+    names = [job.name for job in jobs(stocked)]
+    assert set(names) == set(stocked.cells.names())
+    published = [name.startswith("attack/published-") for name in names]
+    assert published == sorted(published)
+    assert published.count(True) == 2  # attack seeds
+    first_cost = next(place for place, name in enumerate(names) if name.startswith("cost/"))
+    assert {name[-2:] for name in names[:first_cost] if name.startswith("attack/")} == {"-0"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from apdm.benchmark import protection_figures, workshop
+from apdm.benchmark import workshop
 from apdm.benchmark.cells import Cells
 from apdm.benchmark.protection import FIRST_ONLY, UNPROTECTED, placebo_name, protected_name, subjects_of
 from apdm.benchmark.protection_figures import Look, figures, likeness, pictures, rate_cells
@@ -102,14 +102,14 @@ def test_the_pictures_are_those_of_the_first_seed(stocked: Workshop) -> None:
     shown = pictures(stocked, "dog", 0)
     assert len(shown) == 1 + 2 * 3 + 2 + len(PLACEBOS) + 2 + 2
     assert "published preset" not in pictures(stocked, "dog", 1)
-    seen = stocked.cells.read(
-        workshop.attack_name(attack, protected_name(second), first, "attack", 0, [attack.max_train_steps])
-    )
-    assert torch.equal(shown["another subject's protection"], seen["shown"][0])
-    course = stocked.cells.read(
-        workshop.attack_name(attack, protected_name(first), first, "attack", 0, stocked.scenario.stops)
-    )
-    assert torch.equal(shown["protected, 2x"], course["shown"][2])
+
+    def seen(model: str, stops: Sequence[int]) -> torch.Tensor:
+        called = workshop.attack_name(attack, model, first, "attack", 0, stops)
+        return stocked.works.read(workshop.shown_name(called))["pictures"]
+
+    end = [attack.max_train_steps]
+    assert torch.equal(shown["another subject's protection"], seen(protected_name(second), end)[0])
+    assert torch.equal(shown["protected, 2x"], seen(protected_name(first), stocked.scenario.stops)[2])
     assert not torch.equal(shown["protected, 2x"], shown["unprotected, 2x"])
 
 
@@ -123,12 +123,11 @@ def test_what_only_the_first_subject_has_is_asked_of_no_other(
 ) -> None:
     shop, asked = shop_in(tmp_path), set()
 
-    def seen(shop: Workshop, name: str, *_: object) -> dict[str, torch.Tensor]:
-        asked.add(name)
-        return {"shown": torch.zeros(1)}
+    def read(cells: Cells, name: str) -> dict[str, torch.Tensor]:
+        asked.update(name.split("/"))
+        return {"pictures": torch.zeros(9)}
 
-    monkeypatch.setattr(protection_figures, "seen", seen)
-    monkeypatch.setattr(Cells, "read", lambda *_: {"pictures": torch.zeros(1)})
+    monkeypatch.setattr(Cells, "read", read)
     shown = pictures(shop, "dog", number)
     subject = subjects_of(shop, "dog")[number]
     assert {it for it in PLACEBOS if placebo_name(shop, it, subject) in asked} == {*PLACEBOS} - missing

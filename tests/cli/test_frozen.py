@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from apdm.backbones.base import Sampling
+from apdm.benchmark import provenance
 from apdm.benchmark.scenario import Scenario, read_scenario
 from apdm.benchmark.workshop import Workshop
 from apdm.cli import frozen
@@ -48,17 +50,17 @@ strongest = { learning_rate = 2e-3, max_train_steps = 1 }
 
 
 @pytest.fixture
-def shares(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colours) -> list[Any]:
+def workers(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colours) -> list[Any]:
     """What each process was given; all of it is done in this one."""
     given: list[Any] = []
 
-    def one_after_the_other(work: Any, lots: list[Any], watch: Any) -> None:
-        given.extend(lot.subjects for lot in lots)
-        for lot in lots:
-            work(lot, watch)
+    def one_after_the_other(work: Any, shares: list[Any], watch: Any) -> None:
+        given.extend(shares)
+        for share in shares:
+            work(share, watch)
 
     monkeypatch.setattr(frozen, "side_by_side", one_after_the_other)
-    monkeypatch.setattr(frozen, "load", lambda _: tiny)
+    monkeypatch.setattr(frozen, "load", lambda *_: tiny)
     monkeypatch.setattr(frozen, "judge", lambda _: mean_colours)
     reader = [{"class": "dog", "colour": "red"}]
     monkeypatch.setattr(frozen, "Reader", lambda _: lambda pixels: reader * len(pixels))
@@ -68,16 +70,17 @@ def shares(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colours)
 
 
 def test_every_subject_is_measured_once_and_a_second_run_makes_nothing(
-    tmp_path: Path, shares: list[Any], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, workers: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     scenario, folder = tmp_path / "small.toml", tmp_path / "run"
     scenario.write_text(SCENARIO)
     main(["bench", str(scenario), "--output_dir", str(folder), "--workers", "2"])
-    assert shares == [(("dog", 0), ("cat", 1)), (("dog", 1), ("cat", 0))]
+    assert [share.device for share in workers] == ["cpu", "cpu"]
     first = json.loads((folder / "protection.json").read_text())
     assert {"attack_strength", "headline", "protection_rate_1x", "fid_ratio", "placebos"} <= set(first)
     assert {"value", "low", "high", "n"} <= set(first["placebos"]["no DPO"])
     assert {"commit", "dirty", "device", "command", "versions"} <= set(first)
+    assert first["commit"] == provenance.code()[0]
     assert first["command"] == f"apdm bench {scenario}"
     subjects = [f"{noun}-{seed}" for noun in ("dog", "cat") for seed in (450_000, 450_001)]
     assert sorted(it.stem for it in folder.glob("sheet-*.png")) == sorted(f"sheet-{it}" for it in subjects)
@@ -108,14 +111,38 @@ def read_scenario_of(folder: Path) -> Scenario:
 
 
 def test_results_of_other_code_are_not_gone_on_with(
-    tmp_path: Path, shares: list[Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workers: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or the record would name a commit that did not make them."""
+    shop = frozen.workshop(frozen.Share(read_scenario_of(tmp_path), tmp_path, "cpu"), silent)
+    made_by = frozen.provenance_of(shop, ["all"])
+    monkeypatch.setattr(provenance, "code", lambda: ("0123456789abcdef", False))
+    with pytest.raises(InputError, match="cells' holds results of "):
+        frozen.provenance_of(shop, ["one"])
+    assert frozen.provenance_of(shop, []) == made_by  # figures may be told by any code
+
+
+def test_results_of_a_cpu_are_not_gone_on_with_on_a_gpu(tmp_path: Path, workers: list[Any]) -> None:
     scenario = read_scenario_of(tmp_path)
-    frozen.workshop(frozen.Lot((), scenario, tmp_path), silent)
-    monkeypatch.setattr(frozen, "code", lambda: ("0123456789abcdef", False))
+    frozen.workshop(frozen.Share(scenario, tmp_path, "cpu"), silent)
     with pytest.raises(InputError, match="holds results of other settings"):
-        frozen.workshop(frozen.Lot((), scenario, tmp_path), silent)
+        frozen.workshop(frozen.Share(scenario, tmp_path, "cuda"), silent)
+
+
+def test_results_alone_are_enough(
+    tmp_path: Path, workers: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without what they were made with: nothing is made, and there are no sheets."""
+    scenario, folder = tmp_path / "small.toml", tmp_path / "run"
+    scenario.write_text(SCENARIO)
+    main(["bench", str(scenario), "--output_dir", str(folder)])
+    first = (folder / "protection.json").read_text()
+    shutil.copytree(folder / "cells", tmp_path / "kept" / "cells")
+    main(["bench", str(scenario), "--output_dir", str(tmp_path / "kept")])
+    assert (tmp_path / "kept" / "protection.json").read_text() == first
+    assert not list((tmp_path / "kept").glob("sheet-*.png"))
+    assert not list((tmp_path / "kept" / "works").rglob("*.safetensors"))
+    assert "no sheet of dog-450000: " in capsys.readouterr().out
 
 
 def test_a_sheet_shows_the_first_eight_pictures_of_each_prompt(
@@ -124,10 +151,11 @@ def test_a_sheet_shows_the_first_eight_pictures_of_each_prompt(
     """Of ten each, whose grey says their place; and all photos, of which there are fewer."""
     grey = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1).expand(20, 8, 8, 3)
     monkeypatch.setattr(frozen, "pictures", lambda *_: {"photos": grey[:3], "protected": grey})
-    monkeypatch.setattr(frozen, "subjects_of", lambda *_: [SimpleNamespace(name="dog-450000")])
+    dog = SimpleNamespace(subject=SimpleNamespace(name="dog-450000", class_noun="dog"), number=0)
+    monkeypatch.setattr(frozen, "pairs_of", lambda _: [dog])
     sheets: dict[Path, list[Shown]] = {}
     monkeypatch.setattr(frozen, "write_strips", lambda shown, path: sheets.update({path: shown}))
-    scenario = SimpleNamespace(images_per_prompt=10, class_nouns=("dog",))
+    scenario = SimpleNamespace(images_per_prompt=10)
     frozen.write_sheets(cast("Workshop", SimpleNamespace(scenario=scenario, folder=tmp_path)))
     ((path, (shown,)),) = sheets.items()
     assert path == tmp_path / "sheet-dog-450000.png"

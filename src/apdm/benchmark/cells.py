@@ -1,12 +1,12 @@
-"""Results that are kept as they are made, so that a long measurement goes on where it was stopped."""
+"""Results that are kept as they are made, so that a long measurement can be stopped and shared."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -32,17 +32,28 @@ class Cells:
             raise InputError(f"'{folder}' holds results of other settings", fix="give another folder")
 
     def get(self, name: str, make: Callable[[], Cell]) -> Cell:
-        """The result called `name` ("attack/protected/dog-450000/0"), made by `make` if it is not there.
+        """The result called `name` ("attack/protected/dog-450000/0"), made by `make` if it is not there, and
+        waited for while another process makes it.
 
         Written beside and then renamed, so that a stop leaves no half result.
         """
         place = self._place(name)
         if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            beside = place.with_suffix(f".{os.getpid()}.part")  # two processes may make the same one
-            save_file({key: value.contiguous() for key, value in make().items()}, beside)
-            beside.replace(place)
+            with self.lock(name):
+                if not place.exists():
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    beside = place.with_suffix(".part")
+                    save_file({key: value.contiguous() for key, value in make().items()}, beside)
+                    beside.replace(place)
         return load_file(place)
+
+    def busy(self, name: str) -> bool:
+        """Whether another process is making the result called `name`."""
+        try:
+            with self.lock(name).acquire(blocking=False):
+                return False
+        except Timeout:
+            return True
 
     def read(self, name: str) -> Cell:
         """The result called `name`. Raises `InputError` if it has not been made."""
@@ -58,6 +69,12 @@ class Cells:
 
     def __contains__(self, name: str) -> bool:
         return self._place(name).exists()
+
+    def lock(self, name: str) -> FileLock:
+        """It ends with the process that holds it, however that ends."""
+        place = self.folder / "locks" / name.replace("/", " ")
+        place.parent.mkdir(exist_ok=True)
+        return FileLock(place)
 
     def _place(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from apdm.backbones.base import Backbone
-from apdm.benchmark.scenario import TWIN
-from apdm.benchmark.workshop import Workshop
+from apdm.benchmark.scenario import PLACEBOS, TWIN
+from apdm.benchmark.workshop import (
+    REFERENCES,
+    Workshop,
+    attack_name,
+    class_likeness_name,
+    class_name,
+    cost_name,
+    model_name,
+)
 from apdm.errors import InputError
 from apdm.personalizers.base import Material
+from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM, PUBLISHED
 from apdm.protectors.ascent import Ascent, ascend, moved
-from apdm.subject import Subject
+from apdm.subject import SetName, Subject
 
 UNPROTECTED = "unprotected"
 FIRST_ONLY = {"published preset"}  # 16,000 simulated steps: the first subject of each class stands for all
+ALL_HAVE = set(PLACEBOS) - FIRST_ONLY
 ASCENT = Ascent(prior_loss_weight=10.0, learning_rate=2e-4, max_train_steps=5000, train_batch_size=4)
 
 
@@ -98,27 +108,121 @@ def others_of(shop: Workshop, class_noun: str) -> list[Subject]:
     return [shop.subject(class_noun, index) for index in shop.scenario.others]
 
 
-def work(shop: Workshop, class_noun: str, number: int) -> None:
-    """Makes every result of the class's subject `number`, and those that all subjects share."""
-    shop.references()
-    subjects = subjects_of(shop, class_noun)
-    subject, twin = subjects[number], subjects[number - 1]
-    attack, strongest = shop.scenario.attack, shop.scenario.strongest
-    full, end = shop.scenario.stops, [attack.max_train_steps]
-    models = {UNPROTECTED: shop.backbone, protected_name(subject): protected_model(shop, subject)}
-    for name, model in models.items():
-        shop.cost(model, name)
-        for seed in shop.scenario.attack_seeds:
-            shop.attack(attack, model, name, subject, "attack", seed, full)
-            shop.attack(attack, model, name, subject, "protect", seed, end)
-            shop.attack(strongest, model, name, subject, "attack", seed, [strongest.max_train_steps])
-            for other in others_of(shop, class_noun):
-                shop.attack(attack, model, name, other, "attack", seed, end)
-    for who in (subject, *others_of(shop, class_noun)):
-        shop.class_likeness(who)
-    for placebo, (name, make) in placebos(shop, subject, twin).items():
-        if not covers(placebo, number):
-            continue
-        model = make()
-        for seed in shop.scenario.attack_seeds:
-            shop.attack(attack, model, name, subject, "attack", seed, end)
+@dataclass(frozen=True)
+class Job:
+    """A result by its name, what must be there to make it, and how it is made."""
+
+    name: str
+    needs: tuple[str, ...]
+    make: Callable[[], object]
+
+    def free(self, shop: Workshop) -> bool:
+        """Whether no other process makes it, or what it needs."""
+        return not shop.cells.busy(self.name) and not any(map(shop.works.busy, self.needs))
+
+
+def work(shop: Workshop) -> None:
+    """Makes every result that is not there, those that are in other processes' hands last."""
+    waiting = list(jobs(shop))
+    while waiting := [job for job in waiting if job.name not in shop.cells]:
+        next((job for job in waiting if job.free(shop)), waiting[0]).make()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A subject, by its number in its class, and the other subject of the class."""
+
+    subject: Subject
+    twin: Subject
+    number: int
+
+
+def pairs_of(shop: Workshop) -> list[Pair]:
+    return [
+        Pair(subject, subjects[number - 1], number)
+        for subjects in (subjects_of(shop, noun) for noun in shop.scenario.class_nouns)
+        for number, subject in enumerate(subjects)
+    ]
+
+
+def jobs(shop: Workshop) -> Iterator[Job]:
+    """Every result of the scenario. What the models still can comes after the first seed's attacks, so that
+    what is there early says something of everything; what takes longest comes last."""
+    pairs, (first, *_) = pairs_of(shop), shop.scenario.attack_seeds
+    for seed in shop.scenario.attack_seeds:
+        for kind in (courses, placebo_attacks, attacks_at_the_end, attacks_by_others):
+            for pair in pairs:
+                yield from kind(shop, pair, seed)
+        if seed == first:
+            yield from likenesses(shop, pairs)
+            yield from costs(shop, pairs)
+    for seed in shop.scenario.attack_seeds:
+        for pair in pairs:
+            yield from placebo_attacks(shop, pair, seed, FIRST_ONLY)
+
+
+def models(shop: Workshop, subject: Subject) -> dict[str, Callable[[], Backbone]]:
+    """The two that are compared, by name."""
+    return {
+        UNPROTECTED: lambda: shop.backbone,
+        protected_name(subject): partial(protected_model, shop, subject),
+    }
+
+
+def attack_job(
+    shop: Workshop,
+    attack: DreamBooth,
+    name: str,
+    model: Callable[[], Backbone],
+    who: Subject,
+    seed: int,
+    stops: Sequence[int],
+    photos: SetName = "attack",
+) -> Job:
+    called = attack_name(attack, name, who, photos, seed, stops)
+    needs = model_name(name), class_name(name, who.class_noun, shop.scenario.class_images)
+    return Job(called, needs, lambda: shop.attack(attack, model(), name, who, photos, seed, stops))
+
+
+def courses(shop: Workshop, pair: Pair, seed: int) -> Iterator[Job]:
+    """The attack, looked at on its way."""
+    for name, model in models(shop, pair.subject).items():
+        yield attack_job(shop, shop.scenario.attack, name, model, pair.subject, seed, shop.scenario.stops)
+
+
+def placebo_attacks(shop: Workshop, pair: Pair, seed: int, of: Collection[str] = ALL_HAVE) -> Iterator[Job]:
+    """On those of the scenario's placebos that are among `of`."""
+    attack, end = shop.scenario.attack, [shop.scenario.attack.max_train_steps]
+    for placebo, (name, make) in placebos(shop, pair.subject, pair.twin).items():
+        if placebo in of and covers(placebo, pair.number):
+            yield attack_job(shop, attack, name, make, pair.subject, seed, end)
+
+
+def attacks_at_the_end(shop: Workshop, pair: Pair, seed: int) -> Iterator[Job]:
+    """With the photos that were protected, and the strongest; looked at when they are done."""
+    attack, strongest, who = shop.scenario.attack, shop.scenario.strongest, pair.subject
+    for name, model in models(shop, who).items():
+        yield attack_job(shop, attack, name, model, who, seed, [attack.max_train_steps], "protect")
+        yield attack_job(shop, strongest, name, model, who, seed, [strongest.max_train_steps])
+
+
+def attacks_by_others(shop: Workshop, pair: Pair, seed: int) -> Iterator[Job]:
+    """By the class's other subjects, which were not protected."""
+    attack = shop.scenario.attack
+    for name, model in models(shop, pair.subject).items():
+        for other in others_of(shop, pair.subject.class_noun):
+            yield attack_job(shop, attack, name, model, other, seed, [attack.max_train_steps])
+
+
+def likenesses(shop: Workshop, pairs: Sequence[Pair]) -> Iterator[Job]:
+    """Of the class's pictures to everybody."""
+    others = [other for noun in shop.scenario.class_nouns for other in others_of(shop, noun)]
+    for who in (*(pair.subject for pair in pairs), *others):
+        yield Job(class_likeness_name(who), (), partial(shop.class_likeness, who))
+
+
+def costs(shop: Workshop, pairs: Sequence[Pair]) -> Iterator[Job]:
+    every = {name: model for pair in pairs for name, model in models(shop, pair.subject).items()}
+    for name, model in every.items():
+        needs = model_name(name), REFERENCES
+        yield Job(cost_name(name), needs, lambda model=model, name=name: shop.cost(model(), name))

@@ -22,10 +22,16 @@ from apdm.benchmark.protection import (
 )
 from apdm.benchmark.record import Figure
 from apdm.benchmark.scenario import Scenario
-from apdm.benchmark.workshop import Workshop, attack_name
+from apdm.benchmark.workshop import (
+    KID_PICTURES,
+    Workshop,
+    attack_name,
+    class_name,
+    cost_name,
+    shown_name,
+)
 from apdm.direction import Direction
-from apdm.metrics.fid import frechet_distance, moments
-from apdm.metrics.kid import kid
+from apdm.metrics.base import Interval
 from apdm.metrics.similarity import per_image_similarity
 from apdm.metrics.statistics import (
     Cell,
@@ -39,8 +45,6 @@ from apdm.metrics.statistics import (
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.pixels import to_uint8
 from apdm.subject import SetName, Subject
-
-KID_PICTURES = 1000  # of each side; its halves are drawn from them, our choice
 
 
 @dataclass(frozen=True)
@@ -58,17 +62,11 @@ def once(attack: DreamBooth, photos: SetName = "attack") -> Look:
     return Look(attack, [attack.max_train_steps], attack.max_train_steps, photos)
 
 
-def seen(shop: Workshop, name: str, who: Subject, look: Look, seed: int) -> dict[str, Tensor]:
-    """The pictures `shown` and their `likeness`, of an attack that is already among the cells."""
-    cell = shop.cells.read(attack_name(look.attack, name, who, look.photos, seed, look.stops))
-    place = list(look.stops).index(look.at)
-    return {key: values[place] for key, values in cell.items()}
-
-
 def likeness(shop: Workshop, name: str, who: Subject, look: Look) -> list[np.ndarray]:
-    """[attack seed][image]."""
-    seeds = shop.scenario.attack_seeds
-    return [seen(shop, name, who, look, seed)["likeness"].numpy() for seed in seeds]
+    """[attack seed][image], of attacks that are already among the cells."""
+    place, seeds = list(look.stops).index(look.at), shop.scenario.attack_seeds
+    called = [attack_name(look.attack, name, who, look.photos, seed, look.stops) for seed in seeds]
+    return [shop.cells.read(attack)["likeness"][place].numpy() for attack in called]
 
 
 def rate_cells(
@@ -186,14 +184,16 @@ def likenesses(
 
 def pictures(shop: Workshop, class_noun: str, number: int) -> dict[str, Tensor]:
     """The class's subject `number` and what was drawn after the first seed's attacks, uint8 [n h w 3] by what
-    it shows. Attacks' pictures of one place have the same prompt and seed."""
+    it shows. Attacks' pictures of one place have the same prompt and seed. Raises `InputError` where some are
+    no longer there."""
     subjects, other = subjects_of(shop, class_noun), others_of(shop, class_noun)[0]
     subject, twin = subjects[number], subjects[number - 1]
     scenario, end = shop.scenario, once(shop.scenario.attack)
     models = {UNPROTECTED: UNPROTECTED, "protected": protected_name(subject)}
 
     def drawn(name: str, look: Look, who: Subject = subject) -> Tensor:
-        return seen(shop, name, who, look, scenario.attack_seeds[0])["shown"]
+        called = attack_name(look.attack, name, who, look.photos, scenario.attack_seeds[0], look.stops)
+        return shop.works.read(shown_name(called))["pictures"][list(look.stops).index(look.at)]
 
     found = {"photos": torch.from_numpy(to_uint8(subject.pixels("attack", shop.backbone.resolution)))}
     for multiple, look in looks(scenario).items():
@@ -205,8 +205,8 @@ def pictures(shop: Workshop, class_noun: str, number: int) -> dict[str, Tensor]:
             found[placebo] = drawn(name, end)
     for model, name in models.items():
         found[f"another {class_noun}, {model}"] = drawn(name, end, other)
-        of_class = f"class/{name}/{class_noun}-{scenario.class_images}"
-        found[f"class, {model}"] = shop.cells.read(of_class)["pictures"]
+        of_class = class_name(name, class_noun, scenario.class_images)
+        found[f"class, {model}"] = shop.works.read(of_class)["pictures"]
     return found
 
 
@@ -216,21 +216,16 @@ def costs(shop: Workshop) -> dict[str, Figure]:
     All models drew the same captions and saw the same scenes, so these are redrawn for all of them
     together, and the protected models by themselves. FID's interval is over the models only.
     """
-    seed, references = shop.scenario.seed, shop.cells.read("references")["features"]
+    seed = shop.scenario.seed
     names = [
         protected_name(subject)
         for class_noun in shop.scenario.class_nouns
         for subject in subjects_of(shop, class_noun)
     ]
-    before = shop.cells.read(f"cost/{UNPROTECTED}")
-    after = {name: shop.cells.read(f"cost/{name}") for name in names}
-    of_renders = moments(references)
-    apart = {
-        name: frechet_distance(moments(cell["features"]), of_renders)
-        for name, cell in ({UNPROTECTED: before} | after).items()
-    }
-    ratios = np.array([[apart[name] for name in names]]) / apart[UNPROTECTED]
-    drawn, eye = len(before["features"]), shop.distance
+    before = shop.cells.read(cost_name(UNPROTECTED))
+    after = {name: shop.cells.read(cost_name(name)) for name in names}
+    ratios = np.array([float(cell["fid"] / before["fid"]) for cell in after.values()])
+    drawn, eye = shop.scenario.captioned_images, shop.distance
 
     def paired(key: str, statistic: Crossed) -> Figure:
         """Of the values [things] of each model, whatever is asked of them."""
@@ -241,7 +236,7 @@ def costs(shop: Workshop) -> dict[str, Figure]:
 
     return {
         "fid_ratio": recorded(
-            bootstrap(lambda row: float(row.mean()), ratios[0], seed=seed),
+            bootstrap(lambda row: float(row.mean()), ratios, seed=seed),
             drawn * len(names),
             Direction.LOWER_PRESERVES,
             eye,
@@ -251,7 +246,7 @@ def costs(shop: Workshop) -> dict[str, Figure]:
         "caption_error_ratio": paired("error", lambda was, now: float(now.mean() / was.mean())),
         **{
             f"kid_{name}": recorded(
-                kid(cell["features"][:KID_PICTURES], references[:KID_PICTURES], seed=seed),
+                Interval(*cell["kid"].tolist()),
                 min(KID_PICTURES, drawn),
                 Direction.LOWER_PRESERVES,
                 eye,

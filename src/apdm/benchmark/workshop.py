@@ -1,7 +1,7 @@
 """Where a scenario's results are made, each once: models, attacks on them, and what they still can.
 
-A model here is a name and a network's weights among the cells; every attack, every set of pictures and
-every cost is a cell of its own, so that what can be shared is shared and a stopped run goes on.
+Every attack and every cost is a cell of its own: a few numbers, all that the figures rest on. What they were
+made with (models' weights, pictures, features) is large, shared, and can be made again.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from apdm.benchmark.store import plain
 from apdm.benchmark.trial import Trial, TrialSettings
 from apdm.losses.denoising import denoising_error
 from apdm.metrics.base import FeatureExtractor
+from apdm.metrics.fid import frechet_distance, moments
+from apdm.metrics.kid import kid
 from apdm.metrics.reader import Reader
 from apdm.metrics.similarity import per_image_similarity
 from apdm.personalizers.base import Material, class_images, course
@@ -43,6 +45,8 @@ from apdm.types import Pixels
 from apdm.watch import Watch, titled
 
 RENDERED = 200  # scenes at a time; memory only
+REFERENCES = "references"
+KID_PICTURES = 1000  # of each side; its halves are drawn from them, our choice
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ class Workshop:
     """Tells class and colour."""
     folder: Path
     cells: Cells
+    """Results."""
+    works: Cells
+    """What they were made with; a model here is a name and its network's weights."""
     watch: Watch
     scenes: Purpose = Purpose.REPORTED
     """Whose toys show what models still can; tuning ones where something is chosen by it."""
@@ -96,7 +103,7 @@ class Workshop:
         def weights() -> Cell:
             return {key: value.detach() for key, value in make().weights().items()}
 
-        return self.backbone.copy_with(self.cells.get(f"models/{name}", weights))
+        return self.backbone.copy_with(self.works.get(model_name(name), weights))
 
     def class_pictures(self, model: Backbone, name: str, subject: Subject, count: int) -> Pixels:
         """`count` pictures of the class by `model`, for the prior of an attack or of a protection."""
@@ -106,7 +113,7 @@ class Workshop:
             drawn = class_images(model, subject.class_prompt, count, self.scenario.seed, self.sampling, told)
             return {"pictures": torch.from_numpy(to_uint8(drawn))}
 
-        stored = self.cells.get(f"class/{name}/{subject.class_noun}-{count}", make)
+        stored = self.works.get(class_name(name, subject.class_noun, count), make)
         return from_uint8(stored["pictures"].numpy())
 
     def attack(
@@ -119,8 +126,9 @@ class Workshop:
         seed: int,
         stops: Sequence[int],
     ) -> Cell:
-        """`attack` looked at after each of `stops` steps: `likeness` [stops images] to who's held-out
-        photos, and the pictures `shown` [stops images ...], uint8."""
+        """`attack` looked at after each of `stops` steps: `likeness` [stops images] to who's held-out photos.
+        Pictures of the first seed's are kept to be looked at."""
+        called = attack_name(attack, name, who, photos, seed, stops)
 
         def make() -> Cell:
             size = model.resolution
@@ -134,13 +142,13 @@ class Workshop:
                 self.trial.evaluation_pictures(attacked, who.phrase)
                 for attacked in course(model, attack, material, seed, stops, told)
             ]
+            if seed == self.scenario.attack_seeds[0]:
+                shown = torch.stack([torch.from_numpy(to_uint8(p)) for p in pictures])
+                self.works.get(shown_name(called), lambda: {"pictures": shown})
             held_out = who.pixels("held_out", size)
-            return {
-                "likeness": torch.stack([per_image_similarity(self.eye, p, held_out) for p in pictures]),
-                "shown": torch.stack([torch.from_numpy(to_uint8(p)) for p in pictures]),
-            }
+            return {"likeness": torch.stack([per_image_similarity(self.eye, p, held_out) for p in pictures])}
 
-        return self.cells.get(attack_name(attack, name, who, photos, seed, stops), make)
+        return self.cells.get(called, make)
 
     def class_likeness(self, who: Subject) -> Tensor:
         """Likeness to `who` of the unprotected model's pictures of the class [images]."""
@@ -150,11 +158,12 @@ class Workshop:
             held_out = who.pixels("held_out", self.backbone.resolution)
             return {"likeness": per_image_similarity(self.eye, pictures, held_out)}
 
-        return self.cells.get(f"class-likeness/{who.name}", make)["likeness"]
+        return self.cells.get(class_likeness_name(who), make)["likeness"]
 
     def cost(self, model: Backbone, name: str) -> Cell:
-        """What `model` still can: `features` [pictures d] of pictures of held-out captions, whether asked
-        pictures show their class and colour, `right` [pictures 2], and the denoising `error` [scenes]."""
+        """What `model` still can: `fid` [1] and `kid` [value, low, high] of pictures of held-out captions;
+        whether asked pictures show their class and colour, `right` [pictures 2]; the denoising `error`
+        [scenes]."""
 
         def make() -> Cell:
             scenario, told = self.scenario, titled(self.watch, f"pictures {name}")
@@ -165,13 +174,17 @@ class Workshop:
                 (seen["class"] == toy.class_noun, seen["colour"] == main_colour(toy).word)
                 for seen, toy in zip(read, (d.scene.toys[0].toy for d in asked), strict=True)
             ]
+            features, references = self.distance(drawn), self.references()
+            apart = frechet_distance(moments(features), moments(references))
+            near = kid(features[:KID_PICTURES], references[:KID_PICTURES], seed=scenario.seed)
             return {
-                "features": self.distance(drawn),
+                "fid": torch.tensor([apart], dtype=torch.float64),
+                "kid": torch.tensor([near.value, near.low, near.high], dtype=torch.float64),
                 "right": torch.tensor(right),
                 "error": scene_errors(model, scenario.error_scenes, scenario.seed, self.scenes),
             }
 
-        return self.cells.get(f"cost/{name}", make)
+        return self.cells.get(cost_name(name), make)
 
     def references(self) -> Tensor:
         """Features [renders d] of renders of held-out scenes, what FID and KID compare with."""
@@ -182,11 +195,32 @@ class Workshop:
             features = [self.distance(from_uint8(np.stack([render(s) for s in some]))) for some in pieces]
             return {"features": torch.cat(features)}
 
-        return self.cells.get("references", make)["features"]
+        return self.works.get(REFERENCES, make)["features"]
 
     def _pictures(self, model: Backbone, prompts: Sequence[str], watch: Watch) -> Pixels:
         seeds = [derive(self.scenario.seed, "cost", number) for number in range(len(prompts))]
         return model.generate(prompts, seeds, self.sampling, watch)
+
+
+def model_name(model: str) -> str:
+    return f"models/{model}"
+
+
+def class_name(model: str, class_noun: str, count: int) -> str:
+    return f"class/{model}/{class_noun}-{count}"
+
+
+def cost_name(model: str) -> str:
+    return f"cost/{model}"
+
+
+def class_likeness_name(who: Subject) -> str:
+    return f"class-likeness/{who.name}"
+
+
+def shown_name(attack: str) -> str:
+    """Of what was drawn after the attack called `attack`."""
+    return f"shown/{attack}"
 
 
 def attack_name(
@@ -215,8 +249,8 @@ def scene_errors(model: Backbone, count: int, seed: int, purpose: Purpose = Purp
     for rows in batches(count, RENDERED):
         described = [held_out_scene(index, purpose) for index in range(count)[rows]]
         draws = generator(seed, "scene errors", rows.start)
-        moments = model.encode_images(from_uint8(np.stack([render(d.scene) for d in described])))
-        clean = moments.sample(torch.arange(len(described)), draws)
+        encoded = model.encode_images(from_uint8(np.stack([render(d.scene) for d in described])))
+        clean = encoded.sample(torch.arange(len(described)), draws)
         noise, t = draw_noise(clean, draws), model.schedule.sample_times(len(clean), draws)
         condition = model.encode_prompts([d.caption for d in described])
         errors.append(denoising_error(model, clean, condition, noise, t).flatten(1).mean(1))

@@ -85,10 +85,11 @@ def main(arguments: Sequence[str]) -> None:
     if wanted.workers is not None:
         at_least(wanted, workers=1)
     if not is_grid(wanted.scenario):
-        if wanted != Bench(wanted.scenario, output_dir=wanted.output_dir, workers=wanted.workers):
+        may_say = {name: getattr(wanted, name) for name in ("output_dir", "device", "workers")}
+        if wanted != Bench(wanted.scenario, **may_say):
             what = f"'{wanted.scenario}' is the frozen evaluation"
-            raise InputError(what, fix="give a folder and workers only")
-        print(frozen.run(wanted.scenario, wanted.output_dir, wanted.workers or 1))
+            raise InputError(what, fix="give a folder, a device and workers only")
+        print(frozen.run(wanted.scenario, wanted.output_dir, devices(wanted.device, wanted.workers)))
         return
     grid = read_grid(wanted.scenario)
     size = only(read_size(wanted.scenario, grid, wanted.size, wanted.model), wanted.class_nouns)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import torch
 
 from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER, sha256
 from apdm.backbones.load import load
 from apdm.benchmark.cells import Cells
-from apdm.benchmark.protection import ASCENT, subjects_of, work
+from apdm.benchmark.protection import ASCENT, jobs, pairs_of, work
 from apdm.benchmark.protection_figures import figures, pictures
-from apdm.benchmark.provenance import code, provenance
+from apdm.benchmark.provenance import provenance
 from apdm.benchmark.record import LOG_FILE, Figure, as_json
 from apdm.benchmark.scenario import Scenario, read_scenario
 from apdm.benchmark.store import plain
@@ -19,6 +22,8 @@ from apdm.benchmark.tabulate import said_of
 from apdm.benchmark.workshop import Workshop
 from apdm.cli.progress import progress
 from apdm.cli.side_by_side import side_by_side
+from apdm.errors import InputError
+from apdm.metrics.base import FeatureExtractor, NetworkExtractor
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.metrics.reader import Reader
 from apdm.pixels import from_uint8, to_images
@@ -32,34 +37,33 @@ ON_SHEET = 8  # pictures of each prompt, so that a sheet can be looked at whole;
 
 
 @dataclass(frozen=True)
-class Lot:
-    """The subjects of one process: (class noun, number)."""
+class Share:
+    """What one process works on: all results, of which it takes those that nobody else does."""
 
-    subjects: tuple[tuple[str, int], ...]
     scenario: Scenario
     folder: Path
+    device: str
 
 
-def run(path: Path, folder: Path, processes: int) -> Path:
-    """Makes every result of the scenario in `path` that is not in `folder`, and of them `protection.json`,
-    its table (.md) and curves (.svg), `likeness.json` of every picture, and a sheet for each subject.
+def run(path: Path, folder: Path, devices: Sequence[str]) -> Path:
+    """Makes every result of the scenario in `path` that is not in `folder`, a process on each of `devices`,
+    and of them `protection.json`, its table (.md) and curves (.svg), `likeness.json` of every picture, and a
+    sheet for each subject whose pictures are there.
 
-    Stopped and run again with the same folder, it goes on where it was.
+    Stopped and run again with the same folder, it goes on where it was: `cells` holds the results, some
+    kilobytes each, and is all that has to be kept; `works` holds what they were made with, and is made
+    again. Raises `InputError` for a folder whose results are of other settings or, if some are missing, of
+    other code.
     """
-    scenario = read_scenario(path)
-    shares: list[list[tuple[str, int]]] = [[] for _ in range(processes)]
-    for place, class_noun in enumerate(scenario.class_nouns):
-        for number in range(len(scenario.subjects)):
-            shares[(place + number) % processes].append((class_noun, number))
-    lots = [Lot(tuple(share), scenario, folder) for share in shares if share]
-    shop = workshop(lots[0], silent)  # whatever is wrong is said before anything is made
-    with progress(folder / LOG_FILE, memory=False) as watch:
-        side_by_side(work_lot, lots, watch)
+    shares = [Share(read_scenario(path), folder, device) for device in devices]
+    shop = workshop(shares[0], silent)  # whatever is wrong is said before anything is made
+    missing = [job.name for job in jobs(shop) if job.name not in shop.cells]
+    made_by = provenance_of(shop, missing)
+    if missing:
+        with progress(folder / LOG_FILE, memory=False) as watch:
+            side_by_side(work_share, shares, watch)
     found = figures(shop)
-    record = {name: _json(it) for name, it in found.items()} | {
-        "command": f"apdm bench {path}",
-        **asdict(provenance(shop.backbone.device)),
-    }
+    record = {name: _json(it) for name, it in found.items()} | {"command": f"apdm bench {path}", **made_by}
     written = folder / "protection.json"
     written.write_text(json.dumps(record, indent=2) + "\n")
     written.with_suffix(".md").write_text(table(found))
@@ -69,6 +73,19 @@ def run(path: Path, folder: Path, processes: int) -> Path:
     return written
 
 
+def provenance_of(shop: Workshop, missing: Sequence[str]) -> dict[str, object]:
+    """By what the results are made. Raises `InputError` where some are `missing` and the others are of other
+    code: the record would name a commit that did not make them."""
+    place, here = shop.cells.folder / "made_by.json", asdict(provenance(shop.backbone.device))
+    if not place.exists():
+        place.write_text(json.dumps(here, indent=2) + "\n")
+    was = json.loads(place.read_text())
+    if missing and (was["commit"], was["dirty"]) != (here["commit"], here["dirty"]):
+        what = f"'{shop.cells.folder}' holds results of {said_of(was['commit'], was['dirty'])}"
+        raise InputError(what, fix="give another folder, or go on with that code")
+    return was
+
+
 def every_likeness(cells: Cells) -> dict[str, object]:
     """What the rates rest on, by the name of its cell: [picture], or of an attack [look][picture]."""
     looked_at = [name for name in cells.names() if name.startswith(("attack/", "class-likeness/"))]
@@ -76,45 +93,60 @@ def every_likeness(cells: Cells) -> dict[str, object]:
 
 
 def write_sheets(shop: Workshop) -> None:
-    """`sheet-SUBJECT.png` each, with the first pictures of both prompts."""
+    """`sheet-SUBJECT.png` each, with the first pictures of both prompts; none where pictures are missing, of
+    attacks that were made elsewhere."""
     each = shop.scenario.images_per_prompt
     rows = [place for place in range(2 * each) if place % each < ON_SHEET]
-    for class_noun in shop.scenario.class_nouns:
-        for number, subject in enumerate(subjects_of(shop, class_noun)):
-            strips = [
-                Strip(heading, to_images(from_uint8(drawn.numpy()[[it for it in rows if it < len(drawn)]])))
-                for heading, drawn in pictures(shop, class_noun, number).items()
-            ]
-            write_strips([Shown(subject.name, strips)], shop.folder / f"sheet-{subject.name}.png")
+    for pair in pairs_of(shop):
+        subject = pair.subject
+        try:
+            drawn = pictures(shop, subject.class_noun, pair.number)
+        except InputError as error:
+            print(f"no sheet of {subject.name}: {error}")
+            continue
+        strips = [
+            Strip(heading, to_images(from_uint8(some.numpy()[[it for it in rows if it < len(some)]])))
+            for heading, some in drawn.items()
+        ]
+        write_strips([Shown(subject.name, strips)], shop.folder / f"sheet-{subject.name}.png")
 
 
-def work_lot(lot: Lot, watch: Watch) -> None:
-    """Makes the results of some subjects, in a process of their own."""
-    shop = workshop(lot, watch)
-    for class_noun, number in lot.subjects:
-        work(shop, class_noun, number)
+def work_share(share: Share, watch: Watch) -> None:
+    """The life of a process."""
+    work(workshop(share, watch))
 
 
-def workshop(lot: Lot, watch: Watch) -> Workshop:
-    """The workshop of the Toybox with the protection of its preset. Raises `InputError` if the folder
-    holds results of other settings or other code."""
-    settings = (lot.scenario, presets.PROTECTION, presets.SAMPLING, PUBLISHED, ASCENT)
+def workshop(share: Share, watch: Watch) -> Workshop:
+    """The workshop of the Toybox with the protection of its preset. Raises `InputError` if the folder holds
+    results of other settings or another kind of device."""
+    scenario, folder = share.scenario, share.folder
+    settings = (scenario, presets.PROTECTION, presets.SAMPLING, PUBLISHED, ASCENT)
     weights = [
         sha256(it.folder() / "SHA256SUMS.json") for it in (TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER)
     ]
-    about = {"settings": plain(settings), "weights": weights, "code": said_of(*code())}
+    kind = torch.device(share.device).type
+    about = {"settings": plain(settings), "weights": weights, "device": kind}
     return Workshop(
-        load("toybox"),
-        lot.scenario,
+        load("toybox", share.device),
+        scenario,
         presets.PROTECTION,
         presets.SAMPLING,
-        judge(TOYBOX),
-        judge(EFFICIENTNET),
+        seeing(TOYBOX, share.device),
+        seeing(EFFICIENTNET, share.device),
         Reader(TOYBOX_READER.folder()),
-        lot.folder,
-        Cells(lot.folder / "cells", about),
+        folder,
+        Cells(folder / "cells", about),
+        Cells(folder / "works", about),
         watch,
     )
+
+
+def seeing(name: str, device: str) -> FeatureExtractor:
+    """The judge called `name` on `device`."""
+    found = judge(name)
+    if isinstance(found, NetworkExtractor):
+        found.network.to(device)
+    return found
 
 
 def _json(it: Figure | dict[str, Figure]) -> object:
