@@ -1,10 +1,11 @@
 """How many steps of naive ascent withhold as much as APDM does? For the weaker dose among Table 2's rows.
 
     python recipes/ascent_dose.py dog 400001 --steps 10 30
+    python recipes/ascent_dose.py dog 400001 --apdm
 
 Only tuning toys (seeds 400,000 to 449,999) are taken. The attack is Table 2's, with the photos that the
-ascent went against. Each dose is a line of ascent-dose.jsonl in --output_dir: its protection rate beside how
-like the subject the pictures of the attack on the unprotected model are.
+ascent went against. Each dose, and with --apdm Table 2's APDM, is a line of ascent-dose.jsonl in --output_dir:
+its protection rate beside how like the subject the pictures of the attack on the unprotected model are.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("class_noun")
     parser.add_argument("seed", type=int)
-    parser.add_argument("--steps", type=int, nargs="+", required=True)
+    parser.add_argument("--steps", type=int, nargs="+", default=[])
+    parser.add_argument("--apdm", action="store_true")
     parser.add_argument("--output_dir", type=Path, default=Path("runs/search"))
     args = parser.parse_args()
     size = read_size(TABLE, read_grid(TABLE), "toy")
@@ -54,20 +56,25 @@ def main() -> None:
         prior = trial.class_pictures(model, subject, "")
         return likeness(trial.attack(model, prior, subject, photos, "").shown)
 
+    prior = trial.class_pictures(backbone, subject, "")
     material = Material(
-        backbone.encode(photos, subject.instance_prompt),
-        backbone.encode(trial.class_pictures(backbone, subject, ""), subject.class_prompt),
+        backbone.encode(photos, subject.instance_prompt), backbone.encode(prior, subject.class_prompt)
     )
     before = likeness(trial.evaluation_pictures(backbone, subject.class_noun))
     control = attacked(backbone)
-    for steps in args.steps:
-        config = dataclasses.replace(presets.PROTECTIONS["ascent"], max_train_steps=steps)
-        level = attacked(ascend(backbone, material, config, settings.seed))
-        rate = (control - level) / (control - before)
-        line = json.dumps({"toy": name, "steps": steps, "control": round(control, 3), "rate": round(rate, 3)})
+
+    def record(model: Backbone, **how: object) -> None:
+        rate = (control - attacked(model)) / (control - before)
+        line = json.dumps({"toy": name, **how, "control": round(control, 3), "rate": round(rate, 3)})
         print(line, flush=True)
         with (args.output_dir / "ascent-dose.jsonl").open("a") as log:
             log.write(line + "\n")
+
+    for steps in args.steps:
+        config = dataclasses.replace(presets.PROTECTIONS["ascent"], max_train_steps=steps)
+        record(ascend(backbone, material, config, settings.seed), steps=steps)
+    if args.apdm:
+        record(trial.protected(subject, trial.positives(subject), prior), method="apdm")
 
 
 if __name__ == "__main__":

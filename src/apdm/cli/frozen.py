@@ -113,6 +113,7 @@ def write_sheets(shop: Workshop) -> None:
 
 def work_share(share: Share, watch: Watch) -> None:
     """The life of a process."""
+    torch.backends.cudnn.allow_tf32 = False  # float32 as on a CPU
     work(workshop(share, watch))
 
 
