@@ -3,9 +3,9 @@
     python recipes/ascent_dose.py dog 400001 --steps 10 30
     python recipes/ascent_dose.py dog 400001 --apdm
 
-Only tuning toys (seeds 400,000 to 449,999) are taken. The attack is Table 2's, with the photos that the
-ascent went against. Each dose, and with --apdm Table 2's APDM, is a line of ascent-dose.jsonl in --output_dir:
-its protection rate beside how like the subject the pictures of the attack on the unprotected model are.
+Only tuning toys (seeds 400,000 to 449,999) are taken. The attack is Table 2's, with the photos that were
+protected. Each dose, and with --apdm Table 2's APDM, is a line of ascent-dose.jsonl in --output_dir: its
+protection rate beside how like the subject the pictures of the attack on the unprotected model are.
 """
 
 from __future__ import annotations
