@@ -110,6 +110,11 @@ def test_8_bits_without_their_package_are_refused(monkeypatch: pytest.MonkeyPatc
         Execution(use_8bit_adam=True)
 
 
+def test_8_bits_without_a_kernel_are_refused_in_one_line(eight_bit) -> None:
+    with pytest.raises(InputError, match="has no kernel for mps: leave out --use_8bit_adam"):
+        Execution(use_8bit_adam=True).check(torch.device("mps"))
+
+
 def test_a_protection_in_bfloat16_ends_near_that_in_float32(tiny, pattern_set) -> None:
     sets = pattern_set(1, INSTANCE), pattern_set(3, INSTANCE), pattern_set(2, CLASS)
     config = APDM(learning_rate=1e-3, outer_steps=3, inner_steps=2, simulated=DreamBooth(1e-3))
