@@ -172,7 +172,9 @@ def test_only_what_learns_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(made_of) == 1
 
 
-def test_batches_of_any_size_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("family", ["sd1", "sdxl", "sd3", "flux"])
+def test_batches_of_any_size_are_compiled_once(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else than latents, times and prompts a network is given."""
     graphs: list[object] = []
 
     def backend(graph: Any, inputs: object) -> Any:
@@ -181,7 +183,7 @@ def test_batches_of_any_size_are_compiled_once(monkeypatch: pytest.MonkeyPatch) 
 
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
-    model = running(made("sd1"), Execution(compile=True))
+    model = running(made(family), Execution(compile=True))
     graphs.clear()
     text = model.encode_prompts([CLASS])
     predicted = [model.predict(torch.zeros(n, 4, 8, 8), torch.zeros(n), text.repeat(n)) for n in (2, 3, 5)]
