@@ -100,13 +100,13 @@ def measured(
     return {"seconds an inner step": median(took), "warming up": round(warm, 1), "peak bytes": peak}
 
 
-def estimated(folder: str, way: Way) -> int:
-    """Bytes at most, as they are rehearsed."""
+def estimated(folder: str, way: Way, side: int | None) -> int:
+    """Bytes at most, as they are rehearsed on pictures of `side` pixels or the model's own."""
     short = replace(PUBLISHED, outer_steps=2, inner_steps=2, num_class_images=CLASS_IMAGES)
     ours = PROTECTORS["apdm"].using(replace(short, reference_draws=way.reference_draws))
     protector = Protector("the published loop", short, as_published) if way.published else ours
     one = Sampling(num_inference_steps=1, sample_batch_size=1)
-    return estimate(folder, protector, 4, sampling=one, execution=way.execution).protecting
+    return estimate(folder, protector, 4, side, one, way.execution).protecting
 
 
 def largest_difference(backbone: Backbone, of: ProtectionMaterial) -> float:
@@ -144,7 +144,7 @@ def main() -> None:
         write("both loops", {"largest relative difference of losses": largest_difference(backbone, of)})
         for name in args.ways:
             found = measured(backbone, of, WAYS[name], args.inner_steps, args.rounds)
-            write(name, {**found, "estimated bytes": estimated(model, WAYS[name])})
+            write(name, {**found, "estimated bytes": estimated(model, WAYS[name], args.side)})
 
 
 def random(folder: str, device: str) -> Backbone:

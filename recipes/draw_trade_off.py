@@ -3,8 +3,9 @@
     python recipes/draw_trade_off.py     # those in runs/trade-off
 
 Prints a table of the protections and one of the roundings, each row over the toys that have a line for
-it, and writes trade-off.svg beside the lines. Rates are of mean likenesses, ratios means over toys; intervals
-are bootstraps over toys, attack seeds and pictures (three toys: narrower than they should be).
+it and for the unprotected model, and writes trade-off.svg beside the lines. Rates are of mean likenesses,
+ratios means over toys; intervals are bootstraps over toys, attack seeds and pictures (three toys: narrower
+than they should be).
 """
 
 from __future__ import annotations
@@ -59,10 +60,10 @@ def of(lines: Lines, model: Model, form: str = "") -> Lines:
 
 
 def pair(lines: Lines, model: Model, form: str = "") -> tuple[Lines, Lines]:
-    """The unprotected model's lines and this one's, of the toys that this one has lines of."""
-    after = of(lines, model, form)
-    toys = [line["toy"] for line in after]
-    return [line for line in of(lines, (0.0, 0), form) if line["toy"] in toys], after
+    """The unprotected model's lines and this one's, of the toys that have both."""
+    before, after = of(lines, (0.0, 0), form), of(lines, model, form)
+    toys = {line["toy"] for line in before} & {line["toy"] for line in after}
+    return [line for line in before if line["toy"] in toys], [line for line in after if line["toy"] in toys]
 
 
 def models(lines: Lines, rounded: bool) -> list[Model]:
@@ -71,11 +72,18 @@ def models(lines: Lines, rounded: bool) -> list[Model]:
     return sorted({(line["learning_rate"], line["steps"]) for line in some})
 
 
+def compared(lines: Lines) -> Iterable[tuple[Model, Lines, Lines]]:
+    """The protections as they are, with the unprotected model's lines and their own."""
+    for model in models(lines, rounded=False):
+        before, after = pair(lines, model)
+        if after:
+            yield model, before, after
+
+
 def table(lines: Lines) -> Iterable[str]:
     yield row("rate", "steps", "toys", *ATTACKS, "FID ratio", "caption error", "class accuracy lost")
     yield "|---" * 8 + "|"
-    for model in models(lines, rounded=False):
-        before, after = pair(lines, model)
+    for model, before, after in compared(lines):
         rates = [told(rate(attack, before, after)) for attack in ATTACKS]
         costs = [f"{ratio(name, before, after):.2f}" for name in ("fid", "caption_error")]
         lost = f"{drop('class_accuracy', before, after):.1%}"
@@ -114,8 +122,7 @@ def told(it: Interval) -> str:
 
 def panel(lines: Lines, attack: str) -> Panel:
     drawn: dict[float, list[Mark]] = {}
-    for learning_rate, steps in models(lines, rounded=False):
-        before, after = pair(lines, (learning_rate, steps))
+    for (learning_rate, steps), before, after in compared(lines):
         held = rate(attack, before, after)
         mark = Mark(ratio("fid", before, after), held.value, (held.low, held.high), str(steps))
         drawn.setdefault(learning_rate, []).append(mark)
@@ -130,7 +137,11 @@ def main() -> None:
     )
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
+    if not args.results.is_file():
+        parser.error(f"{args.results} is not there: run trade_off.py first, or give its --results")
     lines = [json.loads(line) for line in args.results.read_text().splitlines()]
+    if len({line["settings"] for line in lines}) > 1:
+        parser.error(f"{args.results} has lines of several settings or versions: keep those of one")
     print("\n".join([*table(lines), "", *roundings(lines)]))
     args.results.with_suffix(".svg").write_text(diagram([panel(lines, attack) for attack in ATTACKS]))
 

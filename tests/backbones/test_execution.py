@@ -111,6 +111,11 @@ def test_8_bits_without_their_package_are_refused(monkeypatch: pytest.MonkeyPatc
         Execution(use_8bit_adam=True)
 
 
+def test_8_bits_without_a_kernel_are_refused_in_one_line(eight_bit) -> None:
+    with pytest.raises(InputError, match="has no kernel for mps: leave out --use_8bit_adam"):
+        Execution(use_8bit_adam=True).check(torch.device("mps"))
+
+
 def test_a_protection_in_bfloat16_ends_near_that_in_float32(tiny, pattern_set) -> None:
     sets = pattern_set(1, INSTANCE), pattern_set(3, INSTANCE), pattern_set(2, CLASS)
     config = APDM(learning_rate=1e-3, outer_steps=3, inner_steps=2, simulated=DreamBooth(1e-3))
@@ -168,7 +173,9 @@ def test_only_what_learns_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(made_of) == 1
 
 
-def test_batches_of_any_size_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("family", ["sd1", "sdxl", "sd3", "flux"])
+def test_batches_of_any_size_are_compiled_once(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else than latents, times and prompts a network is given."""
     graphs: list[object] = []
 
     def backend(graph: Any, inputs: object) -> Any:
@@ -177,7 +184,7 @@ def test_batches_of_any_size_are_compiled_once(monkeypatch: pytest.MonkeyPatch) 
 
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
-    model = running(made("sd1"), Execution(compile=True))
+    model = running(made(family), Execution(compile=True))
     graphs.clear()
     text = model.encode_prompts([CLASS])
     predicted = [model.predict(torch.zeros(n, 4, 8, 8), torch.zeros(n), text.repeat(n)) for n in (2, 3, 5)]

@@ -28,6 +28,8 @@ class FaceAnalysis:
             "providers": ["CPUExecutionProvider"],
         }
         assert Path(name).is_absolute()
+        if not all(file.read_text() for file in Path(name).glob("*.onnx")):
+            raise RuntimeError("[ONNXRuntimeError] : 7 : INVALID_PROTOBUF\nProtobuf parsing failed.")
         self.models = {file.stem: None for file in Path(name).glob("*.onnx")}
         self.ready = False
         assert "detection" in self.models
@@ -81,8 +83,15 @@ def test_a_pack_that_lacks_a_network_is_refused(pack: Path) -> None:
         InsightFaces(pack)
 
 
+def test_a_file_that_is_cut_off_is_said_in_one_line(pack: Path) -> None:
+    (pack / "detection.onnx").write_text("")
+    with pytest.raises(InputError, match=r"could not be loaded \(.*PROTOBUF Protobuf.*: check that"):
+        InsightFaces(pack)
+
+
 def test_a_pack_that_insightface_would_fetch_is_refused(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(insightface_faces, "PACK", pack)
+    monkeypatch.setenv("HOME", str(pack.parent))
+    monkeypatch.setattr(insightface_faces, "PACK", Path("~") / pack.name)
     assert InsightFaces().name == "insightface-some_pack"
     for file in pack.glob("*.onnx"):
         file.unlink()

@@ -214,6 +214,7 @@ def lines() -> list[dict[str, Any]]:
             "caption_error": fid / 100,
             "class_accuracy": 1.0 - steps / 30_000,
             "vanished": 0.25 if rounding else None,
+            "settings": "d",
         }
 
     return [
@@ -242,6 +243,19 @@ def test_a_rounded_model_is_compared_with_the_unprotected_one_rounded_alike() ->
     assert rounded.endswith("| 1.10 | 25.0% |")
 
 
+def test_a_toy_without_its_unprotected_line_is_left_out() -> None:
+    """As while a run goes on: roundings of protections come first."""
+    without = [it for it in lines() if it["steps"] or (it["toy"], it["rounding"]) == ("dog-1", "")]
+    _, _, dog, longer = draw_trade_off.table(without)
+    assert dog.startswith("| 0.0002 | 300 | 1 | 0.33 (")
+    assert longer.startswith("| 0.0002 | 600 | 1 | 0.50 (")
+    _, _, whole = draw_trade_off.roundings(without)
+    assert whole.startswith("| 0.0002 | 300 | fp32 | 1 |")
+    protected = [it for it in lines() if it["steps"]]
+    assert len(list(draw_trade_off.table(protected))) == 2  # its head
+    assert draw_trade_off.panel(protected, "frozen").lines == []
+
+
 def test_the_figure_has_a_line_for_each_rate() -> None:
     panel = draw_trade_off.panel(lines(), "frozen")
     (line,) = panel.lines
@@ -264,3 +278,21 @@ def test_what_is_drawn_is_what_was_measured(tmp_path: Path, monkeypatch: pytest.
     draw_trade_off.main()
     (figure,) = tmp_path.rglob("*.svg")
     assert figure.read_text().startswith("<svg ")
+
+
+@pytest.mark.parametrize(("others", "said"), [([], "is not there"), (["d", "e"], "has lines of several")])
+def test_what_cannot_be_drawn_is_said(
+    others: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    results = tmp_path / "lines.jsonl"
+    if others:
+        results.write_text("\n".join(json.dumps({**lines()[0], "settings": it}) for it in others))
+    monkeypatch.setattr(sys, "argv", ["recipe", "--results", str(results)])
+    with pytest.raises(SystemExit) as stop:
+        draw_trade_off.main()
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from xml.etree import ElementTree
 
 import pytest
@@ -40,6 +41,14 @@ def test_bars_and_intervals_are_inside() -> None:
     assert f"M0 {upwards:.1f}L{WIDE} {upwards:.1f}" in paths
     low, high = ((1.045 - end) / 0.99 * HIGH for end in (0.1, 0.9))
     assert f"M{WIDE - across:.1f} {low:.1f}V{high:.1f}" in paths
+
+
+def test_what_is_not_defined_is_left_out() -> None:
+    nowhere = Mark(5, math.nan, (math.nan, math.nan), "no rate")
+    line = Line("rate", [Mark(0, 1), nowhere, Mark(10, 3)])
+    (panel,) = drawn(Panel("", "x", "y", [line])).findall(f"{SVG}g")
+    assert len(list(panel.iter(f"{SVG}circle"))) == 2
+    assert "nan" not in ElementTree.tostring(panel, "unicode")
 
 
 def test_panels_share_a_legend_and_words_are_escaped() -> None:

@@ -46,7 +46,10 @@ class Execution:
             )
 
     def check(self, device: torch.device) -> None:
-        """Raises `InputError` where torch.compile is asked for and finds no compiler."""
+        """Raises `InputError` where torch.compile is asked for and finds no compiler, or 8-bit Adam has no
+        kernel."""
+        if self.use_8bit_adam and device.type == "mps":
+            raise InputError("8-bit Adam has no kernel for mps", fix="leave out --use_8bit_adam")
         if not self.compile:
             return
         try:

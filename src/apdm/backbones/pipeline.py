@@ -7,7 +7,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ import torch
 from diffusers.loaders.textual_inversion import TextualInversionLoaderMixin
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from apdm.backbones.base import Backbone, Condition, Moments, Sampling, batches
 from apdm.backbones.execution import Execution
@@ -93,9 +94,7 @@ class PipelineBackbone(Backbone):
     def predict(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
         network = self.network
         if self.execution.compile:
-            network = self.compiled
-            for part in (noisy, t, *condition.parts.values()):  # one compilation for batches of any size
-                torch._dynamo.maybe_mark_dynamic(part, 0)
+            network = partial(of_any_size, self.compiled, len(noisy))
         with self.execution.autocast(self.device):
             return self.output(network, noisy, t, condition).to(noisy.dtype)
 
@@ -189,6 +188,15 @@ class PipelineBackbone(Backbone):
                 arguments[f"{name}_lora_layers"] = get_peft_model_state_dict(part)
                 arguments[f"{name}_lora_adapter_metadata"] = part.peft_config["default"].to_dict()
         self.pipeline.save_lora_weights(folder, **arguments)
+
+
+def of_any_size(compiled: Any, rows: int, *given: Any, **named: Any) -> Any:
+    """What `compiled` gives for a batch of so many rows: it is compiled once for batches of any size, if all
+    that has a row for each says so."""
+    for part in tree_leaves((given, named)):
+        if isinstance(part, Tensor) and part.dim() and len(part) == rows:
+            torch._dynamo.maybe_mark_dynamic(part, 0)
+    return compiled(*given, **named)
 
 
 def latent_scale(vae: Any) -> tuple[Tensor | float, Tensor | float]:

@@ -101,6 +101,8 @@ def cost_tables(listing: Listing, folder: Path) -> tuple[Table, ...]:
     if first is None:
         return marks, costs, types
     others = [row for row in listing.rows if row.role != CONTROL and row != first]
+    if records.missing(first):  # some of its attacks are not all of them
+        others = []
     beyond = {row.label: beyond_of(records, first, row) for row in others}
     return marks, costs, types, equal_table(listing, costs, beyond, first.label)
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from apdm.assets import sha256
-from apdm.errors import InputError
+from apdm.errors import InputError, one_line
 from apdm.metrics.base import joint_fingerprint
 from apdm.metrics.face import Face
 from apdm.pixels import to_uint8
@@ -68,6 +68,10 @@ def _loaded(analysis: Any, folder: Path) -> Any:
         faces = analysis(str(folder), allowed_modules=TASKS, providers=ON)
     except AssertionError:  # what it says of a pack without a detector
         faces = None
+    except Exception as error:  # of onnxruntime, whose errors have nothing in common
+        raise InputError(
+            f"'{folder}' could not be loaded ({one_line(error)})", fix="check that its files are whole"
+        ) from error
     if faces is None or not {*TASKS} <= {*faces.models}:
         raise InputError(f"'{folder}' does not hold a detector and ArcFace", fix="give a whole pack's folder")
     faces.prepare(ctx_id=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """Marks, joined in their order."""
+    """Marks, joined in their order; those of figures that are not defined are left out."""
 
     name: str
     marks: Sequence[Mark]
@@ -81,10 +82,11 @@ def _panel(panel: Panel) -> Markup:
 
 
 def _line(line: Line, across: Axis, upwards: Axis, tone: str) -> list[Markup]:
-    places = [(_x(across, mark.x), _y(upwards, mark.y)) for mark in line.marks]
+    marks = [mark for mark in line.marks if not math.isnan(mark.x + mark.y)]
+    places = [(_x(across, mark.x), _y(upwards, mark.y)) for mark in marks]
     joined = " ".join(f"{x},{y}" for x, y in places)
     parts = [Markup('<polyline points="{}" fill="none" stroke="{}"/>').format(joined, tone)]
-    for (x, y), mark in zip(places, line.marks, strict=True):
+    for (x, y), mark in zip(places, marks, strict=True):
         parts.append(Markup('<circle cx="{}" cy="{}" r="3" fill="{}"/>').format(x, y, tone))
         if mark.interval:
             low, high = (_y(upwards, end) for end in mark.interval)
