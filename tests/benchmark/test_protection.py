@@ -130,6 +130,38 @@ def test_what_others_make_is_left_for_the_end(
     assert made == ["third", "second", "first"]
 
 
+def test_while_all_is_in_other_hands_it_waits_for_any(
+    tmp_path: Path, shop_in: ShopIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for the first one: the second is free before it."""
+    shop, made = shop_in(tmp_path), []
+    held, model = shop.cells.lock("first"), shop.works.lock("models/m")
+
+    def job(name: str, needs: tuple[str, ...]) -> Job:
+        def make() -> None:
+            made.append(name)
+            shop.cells.get(name, lambda: {"x": torch.ones(1)})
+            held.release()
+
+        return Job(name, needs, make)
+
+    monkeypatch.setattr(protection, "jobs", lambda _: iter([job("first", ()), job("second", ("models/m",))]))
+    monkeypatch.setattr(protection, "sleep", lambda _: model.release())
+    held.acquire()
+    model.acquire()
+    work(shop)
+    assert made == ["second", "first"]
+
+
+def test_a_job_says_what_it_needs(stocked: Workshop) -> None:
+    """All models, pictures and features that were made on the way; those that only models need aside."""
+    needed = {need for job in jobs(stocked) for need in job.needs} - {"models/unprotected"}
+    made = {name for name in stocked.works.names() if not name.startswith("shown/")}
+    assert needed <= made
+    assert made - needed <= {f"class/unprotected/dog-{stocked.protection.num_class_images}"}
+    assert {name.partition("/")[0] for name in needed} == {"models", "class", "references"}
+
+
 def test_what_takes_longest_comes_last_and_costs_after_the_first_seed(stocked: Workshop) -> None:
     names = [job.name for job in jobs(stocked)]
     assert set(names) == set(stocked.cells.names())

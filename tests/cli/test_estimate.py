@@ -23,5 +23,9 @@ def test_an_estimate_needs_no_photos(
     run("estimate", model, *quick, "--inner_steps", "2", *lean)
     assert "14,000 forward and" not in capsys.readouterr().out
     assert "offloaded" in refused("estimate", model, "--method", "ascent", "--offload")
+    run("estimate", model, *quick, "--outer_steps", "1000", "--inner_steps", "2", "--subjects", "2")
+    assert "28,000 forward and 20,000 backward to protect" in capsys.readouterr().out
+    assert "protects against one subject" in refused("estimate", model, "--method=ascent", "--subjects=2")
+    assert "subjects is 0: give 1" in refused("estimate", model, "--subjects", "0")
     assert "photos is 0: give 1" in refused("estimate", model, "--photos", "0")
     assert "resolution is 9: give a multiple" in refused("estimate", model, "--resolution", "9")

@@ -122,6 +122,37 @@ def test_results_of_other_code_are_not_gone_on_with(
     assert frozen.provenance_of(shop, []) == made_by  # figures may be told by any code
 
 
+def test_nor_are_models_of_other_code(
+    tmp_path: Path, workers: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the results are gone, or elsewhere, and what they were made with is still there."""
+    share = frozen.Share(read_scenario_of(tmp_path), tmp_path, "cpu")
+    first = frozen.provenance_of(frozen.workshop(share, silent), ["all"])
+    shutil.rmtree(tmp_path / "cells")
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "code", lambda: ("0123456789abcdef", False))
+        with pytest.raises(InputError, match="works' holds results of "):
+            frozen.provenance_of(frozen.workshop(share, silent), ["all"])
+    assert frozen.provenance_of(frozen.workshop(share, silent), ["all"]) == first
+
+
+def test_a_device_that_is_none_is_said_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "small.toml").write_text(SCENARIO)
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", str(tmp_path / "small.toml"), f"--output_dir={tmp_path / 'run'}", "--device", "cud"])
+    assert stop.value.code == 2
+    assert "device 'cud' cannot be used here: give" in capsys.readouterr().err
+
+
+def test_who_tells_the_figures_sees_as_exactly_as_who_makes_the_results(
+    tmp_path: Path, workers: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU the likeness of the photos themselves is seen by the first process."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    frozen.workshop(frozen.Share(read_scenario_of(tmp_path), tmp_path, "cpu"), silent)
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_results_of_a_cpu_are_not_gone_on_with_on_a_gpu(tmp_path: Path, workers: list[Any]) -> None:
     scenario = read_scenario_of(tmp_path)
     frozen.workshop(frozen.Share(scenario, tmp_path, "cpu"), silent)
@@ -142,7 +173,8 @@ def test_results_alone_are_enough(
     assert (tmp_path / "kept" / "protection.json").read_text() == first
     assert not list((tmp_path / "kept").glob("sheet-*.png"))
     assert not list((tmp_path / "kept" / "works").rglob("*.safetensors"))
-    assert "no sheet of dog-450000: " in capsys.readouterr().out
+    (said,) = (it for it in capsys.readouterr().out.splitlines() if it.startswith("no sheet of dog-450000: "))
+    assert said.endswith("has not been made")  # which running it again would not change
 
 
 def test_a_sheet_shows_the_first_eight_pictures_of_each_prompt(

@@ -337,4 +337,69 @@ def test_several_subjects_in_one_model(
     assert "naive ascent (APDM, eq. 8) protects against one subject, and 2 are given: give one" in refused(
         capsys, *job[:6], *others, "--method=ascent", f"--output_dir={tmp_path / 'new'}"
     )
+    cat = str(tmp_path / "cat")
+    assert "cat is given twice as a cat: give each" in refused(capsys, *again, *others, *others)
+    assert "Expected 2 values" in refused(capsys, *again, "--also", cat)
+    assert f"the class noun {cat} is a path: write" in refused(capsys, *again, "--also", cat, cat)
+    said = refused(capsys, *again, *others, "--subjects_per_update=3")
+    assert "subjects_per_update is 3, the number of subjects 2: give 2 or fewer" in said
     assert not (tmp_path / "new").exists()
+
+
+def test_subjects_of_one_class_share_its_pictures_and_no_prompt_that_is_given(
+    job: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--also` may be given again, and in a file as a list of pairs."""
+    render = ("toybox", "render", "--class_noun=dog", "--views=3")
+    for seed in (500_002, 500_003):
+        main([*render, f"--seed={seed}", f"--output_dir={tmp_path / str(seed)}"])
+    drawn, given = [], []
+    class_images = protect.class_images
+
+    def heard(backbone: Any, prompt: str, *rest: Any) -> Any:
+        drawn.append(prompt)
+        return class_images(backbone, prompt, *rest)
+
+    def handed_over(self: Any, backbone: Any, subjects: Any, *_: Any) -> Any:
+        given.extend(it.negatives.prompt for it in subjects)
+        return backbone.copy()
+
+    monkeypatch.setattr(protect, "class_images", heard)
+    monkeypatch.setattr("apdm.protectors.table.Protector.__call__", handed_over)
+    also = [word for seed in (500_002, 500_003) for word in ("--also", str(tmp_path / str(seed)), "dog")]
+    main([*job, *also, "--instance_prompt=my sks dog", f"--output_dir={tmp_path / 'typed'}"])
+    assert drawn == ["a photo of dog"]
+    assert given == ["my sks dog", "a photo of sks dog", "a photo of sks dog"]
+    pairs = [[str(tmp_path / str(seed)), "dog"] for seed in (500_002, 500_003)]
+    (tmp_path / "run.toml").write_text(f"also = {json.dumps(pairs)}\n")
+    main([*job, "--config", str(tmp_path / "run.toml"), f"--output_dir={tmp_path / 'read'}"])
+    assert len(given) == 6
+
+
+def test_photos_of_any_subject_are_those_of_the_checkpoint(
+    job: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in ("500002", "500003"):
+        main(["toybox", "render", "--class_noun=dog", f"--seed={seed}", f"--output_dir={tmp_path / seed}"])
+    run = [*job, "--outer_steps=2", f"--output_dir={tmp_path / 'run'}", "--also"]
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "discard", lambda _: None)
+        main([*run, str(tmp_path / "500002"), "dog"])
+    (tmp_path / "run" / "model_index.json").unlink()
+    other = [*run, str(tmp_path / "500003"), "dog", "--resume_from_checkpoint=latest"]
+    assert "was made with other photos" in refused(capsys, *other)
+
+
+def test_a_side_that_the_model_does_not_take_leaves_the_folder_empty(
+    job: list[str],
+    tiny: StableDiffusion,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """So the command can be given again."""
+    model = tiny.copy()
+    model.step, out = 48, tmp_path / "out"
+    monkeypatch.setattr(protect, "load", lambda *_: model)
+    assert "give a multiple of 48" in refused(capsys, *job, "--resolution=64", f"--output_dir={out}")
+    assert not list(out.iterdir())

@@ -66,6 +66,11 @@ def test_they_take_turns(tiny, dogs, step: int, place: int, own_step: int) -> No
     assert all(torch.equal(gradient, expected[name]) for name, gradient in found.items())
 
 
+def test_each_has_draws_of_its_own_and_the_first_those_that_it_has_alone() -> None:
+    assert subject_seed(SEED, 0) == SEED
+    assert len({subject_seed(SEED, place) for place in range(4)}) == 4
+
+
 def test_each_attack_is_carried_on_by_itself(tiny, dogs) -> None:
     """Two look-aheads in, a carried attack on one dog has not been where the other one's has."""
     config = replace(QUICK, restart_every=3)

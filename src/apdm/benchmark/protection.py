@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from time import sleep
 
 from apdm.backbones.base import Backbone
 from apdm.benchmark.scenario import PLACEBOS, TWIN
@@ -26,6 +27,7 @@ from apdm.subject import SetName, Subject
 
 UNPROTECTED = "unprotected"
 FIRST_ONLY = {"published preset"}  # 16,000 simulated steps: the first subject of each class stands for all
+PATIENCE = 1  # seconds between two looks for a free result
 ALL_HAVE = set(PLACEBOS) - FIRST_ONLY
 ASCENT = Ascent(prior_loss_weight=10.0, learning_rate=2e-4, max_train_steps=5000, train_batch_size=4)
 
@@ -122,10 +124,12 @@ class Job:
 
 
 def work(shop: Workshop) -> None:
-    """Makes every result that is not there, those that are in other processes' hands last."""
+    """Makes every result that is not there. Those that are in other processes' hands are left to them; while
+    all are, it waits until one is free or none is missing."""
     waiting = list(jobs(shop))
     while waiting := [job for job in waiting if job.name not in shop.cells]:
-        next((job for job in waiting if job.free(shop)), waiting[0]).make()
+        free = next((job for job in waiting if job.free(shop)), None)
+        free.make() if free else sleep(PATIENCE)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,9 @@ def flag(name: str, value: object) -> Iterator[str]:
     if isinstance(value, bool):
         table, _, own = name.rpartition(".")
         yield f"--{table}{'.' if table else ''}{'' if value else 'no_'}{own}"
+    elif isinstance(value, list) and value and all(isinstance(it, list) for it in value):
+        for words in value:  # of what may be given several times
+            yield from flag(name, words)
     elif isinstance(value, list):
         yield f"--{name}"
         yield from map(str, value)

@@ -74,16 +74,19 @@ def run(path: Path, folder: Path, devices: Sequence[str]) -> Path:
 
 
 def provenance_of(shop: Workshop, missing: Sequence[str]) -> dict[str, object]:
-    """By what the results are made. Raises `InputError` where some are `missing` and the others are of other
-    code: the record would name a commit that did not make them."""
-    place, here = shop.cells.folder / "made_by.json", asdict(provenance(shop.backbone.device))
-    if not place.exists():
-        place.write_text(json.dumps(here, indent=2) + "\n")
-    was = json.loads(place.read_text())
-    if missing and (was["commit"], was["dirty"]) != (here["commit"], here["dirty"]):
-        what = f"'{shop.cells.folder}' holds results of {said_of(was['commit'], was['dirty'])}"
-        raise InputError(what, fix="give another folder, or go on with that code")
-    return was
+    """By what the results are made. Raises `InputError` where some are `missing` and the others, or what is
+    there to make them with, are of other code: the record would name a commit that did not make them."""
+    here = asdict(provenance(shop.backbone.device))
+    notes = [kept.folder / "made_by.json" for kept in (shop.cells, shop.works)]
+    said = [json.loads(note.read_text()) if note.exists() else here for note in notes]
+    for note, was in zip(notes, said, strict=True) if missing else ():
+        if (was["commit"], was["dirty"]) != (here["commit"], here["dirty"]):
+            what = f"'{note.parent}' holds results of {said_of(was['commit'], was['dirty'])}"
+            raise InputError(what, fix="give another folder, or go on with that code")
+    for note in notes if missing else ():
+        if not note.exists():
+            note.write_text(json.dumps(here, indent=2) + "\n")
+    return said[0]
 
 
 def every_likeness(cells: Cells) -> dict[str, object]:
@@ -102,7 +105,7 @@ def write_sheets(shop: Workshop) -> None:
         try:
             drawn = pictures(shop, subject.class_noun, pair.number)
         except InputError as error:
-            print(f"no sheet of {subject.name}: {error}")
+            print(f"no sheet of {subject.name}: {error.what}")
             continue
         strips = [
             Strip(heading, to_images(from_uint8(some.numpy()[[it for it in rows if it < len(some)]])))
@@ -113,13 +116,14 @@ def write_sheets(shop: Workshop) -> None:
 
 def work_share(share: Share, watch: Watch) -> None:
     """The life of a process."""
-    torch.backends.cudnn.allow_tf32 = False  # float32 as on a CPU
     work(workshop(share, watch))
 
 
 def workshop(share: Share, watch: Watch) -> Workshop:
     """The workshop of the Toybox with the protection of its preset. Raises `InputError` if the folder holds
     results of other settings or another kind of device."""
+    torch.backends.cudnn.allow_tf32 = False  # float32 as on a CPU
+    backbone = load("toybox", share.device)
     scenario, folder = share.scenario, share.folder
     settings = (scenario, presets.PROTECTION, presets.SAMPLING, PUBLISHED, ASCENT)
     weights = [
@@ -128,7 +132,7 @@ def workshop(share: Share, watch: Watch) -> Workshop:
     kind = torch.device(share.device).type
     about = {"settings": plain(settings), "weights": weights, "device": kind}
     return Workshop(
-        load("toybox", share.device),
+        backbone,
         scenario,
         presets.PROTECTION,
         presets.SAMPLING,

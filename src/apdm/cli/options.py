@@ -39,7 +39,12 @@ class SubjectOptions:
     """The papers' protocol: protect, attack and compare with the same photos."""
 
     def read(self) -> Subject:
-        """Looks at every photo; prints a line for each that is set aside or was changed."""
+        """Looks at every photo; prints a line for each that is set aside or was changed. Raises `InputError`
+        also for a class noun that is a path, which would be written into every prompt and published."""
+        if Path(self.class_noun).name != self.class_noun and Path(self.class_noun).exists():
+            raise InputError(
+                f"the class noun {self.class_noun} is a path", fix="write what the subject is: dog"
+            )
         subject = Subject.from_folder(
             self.subject,
             self.class_noun,

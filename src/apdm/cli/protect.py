@@ -69,8 +69,8 @@ class Protect(Generic[S]):
     output_dir: Path
     """Where the protected model goes; must be new or empty."""
     protection: Annotated[S, tyro.conf.arg(name="")]
-    also: tuple[tuple[Path, str], ...] = ()
-    """Further subjects: the folder and the class noun of each, under the same identifier."""
+    also: Annotated[tuple[tuple[Path, str], ...], tyro.conf.UseAppendAction] = ()
+    """A further subject: its folder and its class noun, of which and the identifier its prompts are built."""
     method: str = "apdm"
     """apdm, apdm-published, apdm-unpaired, apdm-without-l2p, apdm-leak, ascent, imma, mima, or none."""
     preset: str = "published"
@@ -111,6 +111,7 @@ def main(arguments: Sequence[str]) -> None:
     refuse_missing(wanted.report_to)
     protector = PROTECTORS[method].using(wanted.protection)
     protector.check(wanted.execution, 1 + len(wanted.also))
+    refuse_twice([(wanted.subject.subject, wanted.subject.class_noun), *wanted.also])
     subjects = [looked_at(wanted), *(it.read() for it in _further(wanted))]
     checkpoints, folder = _checkpoints(wanted, subjects), wanted.output_dir
     backbone = load(wanted.model, wanted.device)
@@ -128,6 +129,15 @@ def main(arguments: Sequence[str]) -> None:
     save_model(protected.save, folder, card, plain(_published(wanted)))
     checkpoints.discard()
     print(f"protected model in {folder}")
+
+
+def refuse_twice(named: Sequence[tuple[Path, str]]) -> None:
+    """Raises `InputError` for a folder that is given twice under one class noun."""
+    seen = set[tuple[Path, str]]()
+    for folder, class_noun in named:
+        if (folder.resolve(), class_noun) in seen:
+            raise InputError(f"{folder} is given twice as a {class_noun}", fix="give each subject once")
+        seen.add((folder.resolve(), class_noun))
 
 
 def _published(wanted: Protect[Settings]) -> Protect[Settings]:
@@ -190,13 +200,14 @@ def _beginning(asked: str | None, folder: Path) -> Path | None:
 def _protected(
     wanted: Protect[Settings], backbone: Backbone, subjects: Sequence[Subject], checkpoints: Checkpoints
 ) -> Backbone:
+    size = side(wanted.resolution, backbone)  # refused while the folder is still empty
     folder, protector = wanted.output_dir, PROTECTORS[wanted.method].using(wanted.protection)
     shown = Samples(wanted.validation, wanted.seed, wanted.sampling, folder)
     with (
         progress(folder / "log.jsonl") as bars,
         reporting(bars, wanted.report_to, folder, _published(wanted)) as watch,
     ):
-        material = _materials(wanted, backbone, subjects, watch)
+        material = _materials(wanted, backbone, subjects, size, watch)
         try:
             steps = shown.along(checkpoints.steps, backbone)
             return protector(backbone, material, wanted.seed, watch, steps)
@@ -205,10 +216,10 @@ def _protected(
 
 
 def _materials(
-    wanted: Protect[Settings], backbone: Backbone, subjects: Sequence[Subject], watch: Watch
+    wanted: Protect[Settings], backbone: Backbone, subjects: Sequence[Subject], size: int, watch: Watch
 ) -> list[ProtectionMaterial]:
     """One for each subject. A class's pictures are drawn once; positives are numbered through."""
-    size, seed, sampling = side(wanted.resolution, backbone), wanted.seed, wanted.sampling
+    seed, sampling = wanted.seed, wanted.sampling
     count = max(1, wanted.protection.num_class_images)  # what needs none is given one all the same
     priors: dict[str, Pixels] = {}
     found, drawn = list[ProtectionMaterial](), 0

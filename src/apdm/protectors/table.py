@@ -64,11 +64,15 @@ class Protector:
         return self.loop(backbone, subjects, self.settings, seed, watch, steps)
 
     def check(self, execution: Execution, subjects: int = 1) -> None:
-        """Raises `InputError` for an `execution` that is no use to it or more `subjects` than it takes."""
+        """Raises `InputError` for an `execution` that is no use to it, or more `subjects` than it takes."""
         if subjects > 1 and not self.several:
             who = ", ".join(name for name, it in PROTECTORS.items() if it.several)
             what = f"{self.title} protects against one subject, and {subjects} are given"
             raise InputError(what, fix=f"give one, or take another --method: {who}")
+        in_turn = self.settings.subjects_per_update if isinstance(self.settings, APDM) else 0
+        if in_turn > subjects:
+            what = f"subjects_per_update is {in_turn}, the number of subjects {subjects}"
+            raise InputError(what, fix=f"give {subjects} or fewer")
         looks_ahead = isinstance(self.settings, APDM) and self.settings.inner_steps > 0
         if execution.offload and not looks_ahead:
             raise InputError(f"{self.title} keeps nothing that could be offloaded", fix="leave out --offload")
