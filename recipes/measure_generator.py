@@ -146,8 +146,8 @@ def diversity(backbone: Backbone) -> dict[str, float]:
 
 
 def copies(backbone: Backbone, scenes: np.ndarray, said: list[str], sheet: Path) -> float:
-    """Writes twenty pictures, each above its nearest training picture (mean squared difference); returns the
-    smallest distance, in [0, 1] a channel, relative to that between training pictures."""
+    """Writes twenty pictures, each above its nearest training picture (mean squared difference); returns how
+    far apart these are, in units of how far a training picture is from the nearest other; medians both."""
     pictures = backbone.generate(said[:20], [derive(0, "asked", i) for i in range(20)], SAMPLING)
     queries = torch.from_numpy(pixels.to_uint8(pictures)).flatten(1).float() / 255
     pool = torch.from_numpy(scenes).flatten(1)

@@ -58,8 +58,8 @@ ordinary `StableDiffusionPipeline`: plain diffusers loads it.
 - **Faithful**: of 500 pictures of captions that say class, colour and ground, the Toybox's reader sees the
   class in {faithful_class:.1%}, the colour in {faithful_colour:.1%}, the ground in {faithful_ground:.1%};
   its own accuracy on renders stands on its card.
-{pairs}- **Diverse**: median cosine between the toys of one class prompt, 100 pictures, by the identity
-  network: at most {alike:.2f} ({most_alike}s).
+{pairs}{copies}- **Diverse**: median cosine between the toys of one class prompt, 100 pictures, by the
+  identity network: at most {alike:.2f} ({most_alike}s).
 - **Scenes**: a quarter show a named individual; of the others a quarter hold two toys or two to three of a
   kind (18.75 % of all).
 - **Limits**: toys only; 64 pixels; captions of the Toybox's few dozen words, anything else is spelt; crowded
@@ -68,10 +68,20 @@ ordinary `StableDiffusionPipeline`: plain diffusers loads it.
 One hundred captions of tuning toys, nothing selected (guidance {guidance}, {inference} steps):
 
 ![samples](samples.png)
-"""
+{nearest}"""
 
 TWO_TOYS = """- **Two toys**: of {n} pictures of captions of two toys of different classes, the Toybox's
   detector finds both classes in {pictures:.1%}, and in {renders:.1%} of renders of the same scenes.
+"""
+
+COPIES = """- **No copies**: the median picture of twenty is {copies:.2f} times as far from the nearest
+  training picture as the median training picture is from the nearest other.
+"""
+
+NEAREST = """
+Twenty pictures, each above the training picture that is nearest to it:
+
+![pictures above their nearest training pictures](nearest.png)
 """
 
 IDENTITY_CARD = """# Toybox identity network
@@ -200,6 +210,10 @@ def ship_generator(work_dir: Path) -> None:
     pairs = ""
     if "pairs" in figures:
         pairs = TWO_TOYS.format(**figures["pairs"])
+    copies = nearest = ""
+    if "copies" in figures:
+        copies, nearest = COPIES.format(**figures), NEAREST
+        shutil.copy(work_dir / "nearest.png", folder)
     card = GENERATOR_CARD.format(
         scenes=len(json.loads((work_dir / "captions.json").read_text())),
         names=len(captions.names()),
@@ -207,6 +221,8 @@ def ship_generator(work_dir: Path) -> None:
         millions=millions,
         photographs=photographs,
         pairs=pairs,
+        copies=copies,
+        nearest=nearest,
         guidance=SAMPLING.guidance_scale,
         inference=SAMPLING.num_inference_steps,
         **figures["hearing"],
