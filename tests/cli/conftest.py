@@ -59,3 +59,27 @@ def model(tiny: StableDiffusion, tmp_path: Path) -> Path:
     """The tiny model's folder."""
     tiny.save(tmp_path / "model")
     return tmp_path / "model"
+
+
+@pytest.fixture(scope="module")
+def job(tiny: StableDiffusion, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A protection of the tiny model with all that a checkpoint must hold: an attack that three look-aheads
+    share, an anchor, and a checkpoint after every second of seven updates."""
+    folder = tmp_path_factory.mktemp("job")
+    tiny.save(folder / "model")
+    render = ("toybox", "render", "--class_noun", "dog", "--seed", "500001", "--views", "3")
+    main([*render, "--output_dir", str(folder / "dog")])
+    settings = {
+        "subject": folder / "dog",
+        "class_noun": "dog",
+        "num_class_images": 2,
+        "num_inference_steps": 1,
+        "outer_steps": 7,
+        "inner_steps": 2,
+        "restart_every": 3,
+        "learning_rate": 1e-3,
+        "simulated.learning_rate": 1e-3,
+        "anchor_weight": 1.0,
+        "checkpointing_steps": 2,
+    }
+    return ["protect", str(folder / "model"), *(f"--{name}={value}" for name, value in settings.items())]
