@@ -115,7 +115,6 @@ def workshop(run: Run) -> Workshop:
         eye,
         distance,
         Reader(TOYBOX_READER.folder()),
-        run.work_dir,
         run.cells(),
         run.cells(),
         silent,
@@ -186,10 +185,12 @@ def measure(run: Run, point: Point) -> dict[str, object]:
 
     def likeness(attack: DreamBooth) -> list[list[float]]:
         end = [attack.max_train_steps]
-        runs = [shop.attack(attack, model, name, who, "attack", s, end) for s in run.scenario.attack_seeds]
+        runs = [
+            shop.attack(attack, lambda: model, name, who, "attack", s, end) for s in run.scenario.attack_seeds
+        ]
         return [short(it["likeness"][0]) for it in runs]
 
-    cost = shop.cost(model, name)
+    cost = shop.cost(lambda: model, name)
     right = cost["right"].double().mean(0).tolist()
     return {
         **asdict(point),

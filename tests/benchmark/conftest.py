@@ -282,7 +282,7 @@ def shop_in(tiny: StableDiffusion, mean_colours: Any) -> Callable[[Path], Worksh
         sampling, reader = Sampling(num_inference_steps=2), cast(Reader, always_a_red_dog)
         judges = mean_colours, mean_colours, reader
         kept = Cells(folder / "cells", {}), Cells(folder / "works", {})
-        return Workshop(tiny, FROZEN, PROTECTION, sampling, *judges, folder, *kept, silent)
+        return Workshop(tiny, FROZEN, PROTECTION, sampling, *judges, *kept, silent)
 
     return make
 

@@ -45,8 +45,8 @@ def test_half_a_file_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         path.write_bytes(b"half")
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("apdm.benchmark.cells.save_file", half)
-    with pytest.raises(OSError, match="the disk is full"):
+    monkeypatch.setattr("apdm.benchmark.cells.save_tensors", half)
+    with pytest.raises(InputError, match="could not be written .*the disk is full"):
         Cells(tmp_path, {}).get("a", lambda: {"x": torch.ones(1)})
     with pytest.raises(InputError, match="has not been made"):
         Cells(tmp_path, {}).read("a")
@@ -74,9 +74,19 @@ def test_what_another_makes_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_results_of_other_settings_are_not_taken(tmp_path: Path) -> None:
-    Cells(tmp_path, {"seed": 0})
+    other = Cells(tmp_path, {"seed": 1})
+    Cells(tmp_path, {"seed": 0}).get("a", lambda: {"x": torch.ones(1)})
     with pytest.raises(InputError, match="holds results of other settings"):
         Cells(tmp_path, {"seed": 1})
+    with pytest.raises(InputError, match="holds results of other settings"):
+        other.get("b", lambda: {"x": torch.ones(1)})  # begun at the same time
+
+
+def test_a_folder_that_is_only_read_stays_as_it_is(tmp_path: Path) -> None:
+    cells = Cells(tmp_path / "cells", {"seed": 0})
+    assert "a" not in cells
+    assert cells.names() == []
+    assert not (tmp_path / "cells").exists()
 
 
 def test_names_are_those_of_whole_results(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_scenes_show_toys_of_the_workshops_purpose(
     if purpose is not Purpose.REPORTED:
         shop = dataclasses.replace(shop, scenes=purpose)
     shop.references()
-    shop.cost(tiny, protection.UNPROTECTED)
+    shop.cost(lambda: tiny, protection.UNPROTECTED)
     assert set(asked) == {purpose}
     assert len(asked) >= 8 + 8 + 2 + 3
 
@@ -93,8 +93,8 @@ def test_each_attack_is_on_the_model_that_it_is_called_after(
     shop = shop_in(tmp_path)
     attacked: list[tuple[str, list[Tensor]]] = []
 
-    def spy(self: Workshop, attack: DreamBooth, model: Any, name: str, *_: object) -> dict[str, Tensor]:
-        attacked.append((name, [weight.detach().clone() for weight in model.weights().values()]))
+    def spy(self: Workshop, attack: DreamBooth, give: Any, name: str, *_: object) -> dict[str, Tensor]:
+        attacked.append((name, [weight.detach().clone() for weight in give().weights().values()]))
         return {}
 
     monkeypatch.setattr(Workshop, "attack", spy)

@@ -14,7 +14,7 @@ import torch
 
 from apdm.backbones.base import Sampling
 from apdm.benchmark import provenance
-from apdm.benchmark.scenario import Scenario, read_scenario
+from apdm.benchmark.scenario import TWIN, Scenario, read_scenario
 from apdm.benchmark.workshop import Workshop
 from apdm.cli import frozen
 from apdm.cli.main import main
@@ -26,6 +26,7 @@ from apdm.watch import silent
 
 if TYPE_CHECKING:
     from apdm.backbones.stable_diffusion import StableDiffusion
+    from apdm.metrics.base import FeatureExtractor
 
 PROTECTION = APDM(
     learning_rate=1e-3, outer_steps=1, inner_steps=1, num_class_images=2, simulated=DreamBooth()
@@ -51,7 +52,11 @@ strongest = { learning_rate = 2e-3, max_train_steps = 1 }
 
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colours) -> list[Any]:
-    """What each process was given; all of it is done in this one."""
+    return work_here(monkeypatch, tiny, mean_colours)
+
+
+def work_here(patch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colours: FeatureExtractor) -> list[Any]:
+    """What each process is given; all of it is done in this one, on the tiny model."""
     given: list[Any] = []
 
     def one_after_the_other(work: Any, shares: list[Any], watch: Any) -> None:
@@ -59,13 +64,13 @@ def workers(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colours
         for share in shares:
             work(share, watch)
 
-    monkeypatch.setattr(frozen, "side_by_side", one_after_the_other)
-    monkeypatch.setattr(frozen, "load", lambda *_: tiny)
-    monkeypatch.setattr(frozen, "judge", lambda _: mean_colours)
+    patch.setattr(frozen, "side_by_side", one_after_the_other)
+    patch.setattr(frozen, "load", lambda *_: tiny)
+    patch.setattr(frozen, "judge", lambda _: mean_colours)
     reader = [{"class": "dog", "colour": "red"}]
-    monkeypatch.setattr(frozen, "Reader", lambda _: lambda pixels: reader * len(pixels))
-    monkeypatch.setattr(frozen.presets, "PROTECTION", PROTECTION)
-    monkeypatch.setattr(frozen.presets, "SAMPLING", Sampling(num_inference_steps=1))
+    patch.setattr(frozen, "Reader", lambda _: lambda pixels: reader * len(pixels))
+    patch.setattr(frozen.presets, "PROTECTION", PROTECTION)
+    patch.setattr(frozen.presets, "SAMPLING", Sampling(num_inference_steps=1))
     return given
 
 
@@ -155,7 +160,8 @@ def test_who_tells_the_figures_sees_as_exactly_as_who_makes_the_results(
 
 def test_results_of_a_cpu_are_not_gone_on_with_on_a_gpu(tmp_path: Path, workers: list[Any]) -> None:
     scenario = read_scenario_of(tmp_path)
-    frozen.workshop(frozen.Share(scenario, tmp_path, "cpu"), silent)
+    shop = frozen.workshop(frozen.Share(scenario, tmp_path, "cpu"), silent)
+    shop.cells.get("one", lambda: {"x": torch.ones(1)})
     with pytest.raises(InputError, match="holds results of other settings"):
         frozen.workshop(frozen.Share(scenario, tmp_path, "cuda"), silent)
 
@@ -172,9 +178,72 @@ def test_results_alone_are_enough(
     main(["bench", str(scenario), "--output_dir", str(tmp_path / "kept")])
     assert (tmp_path / "kept" / "protection.json").read_text() == first
     assert not list((tmp_path / "kept").glob("sheet-*.png"))
-    assert not list((tmp_path / "kept" / "works").rglob("*.safetensors"))
+    assert not (tmp_path / "kept" / "works").exists()
     (said,) = (it for it in capsys.readouterr().out.splitlines() if it.startswith("no sheet of dog-450000: "))
     assert said.endswith("has not been made")  # which running it again would not change
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny: StableDiffusion, mean_colours) -> Path:
+    """Where all results of two attack seeds and two placebos were made."""
+    place = tmp_path_factory.mktemp("two-seeds")
+    two = (
+        SCENARIO.replace('"dog", "cat"', '"dog"')
+        .replace("attack_seeds = [0]", "attack_seeds = [0, 1]")
+        .replace('["no DPO"]', f'["no DPO", "{TWIN}"]')
+    )
+    (place / "small.toml").write_text(two)
+    with pytest.MonkeyPatch.context() as patch:
+        work_here(patch, tiny, mean_colours)
+        main(["bench", str(place / "small.toml"), "--output_dir", str(place / "run")])
+    return place / "run"
+
+
+@pytest.fixture
+def begun(whole: Path, tmp_path: Path, workers: list[Any]) -> Path:
+    """The same, but for an attack of the second seed and one on a placebo."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    for gone in ("attack/protected-dog-450001/dog-450001/attack-0.001-*-1", "attack/no-dpo-dog-450000/*/*-0"):
+        (found,) = (folder / "cells").glob(f"{gone}.safetensors")
+        found.unlink()
+    return folder
+
+
+def test_what_is_there_is_told_before_all_is(
+    whole: Path, begun: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of whole attack seeds and whole placebos only, and nothing is written beside the results."""
+    there, told = set(begun.rglob("*")), tmp_path / "told"
+    main(["table", str(begun), "--output_dir", str(told)])
+    assert capsys.readouterr().out.splitlines()[-1] == str(told / "protection.json")
+    assert set(begun.rglob("*")) == there
+    part, every = (json.loads((it / "protection.json").read_text()) for it in (told, whole))
+    assert (every["attack_seeds"], every["missing_results"]) == ([0, 1], 0)
+    assert (part["attack_seeds"], part["missing_results"]) == ([0], 2)
+    assert set(part["placebos"]) == {TWIN}
+    assert 2 * part["protection_rate_1x"]["n"] == every["protection_rate_1x"]["n"]
+    assert part["command"] == f"apdm table {begun}"
+    said = (told / "protection.md").read_text().splitlines()[0]
+    assert said == "Not finished: attack seed 0 of 0, 1. Not there yet: placebo no DPO."
+    assert not (whole / "protection.md").read_text().startswith("Not finished")
+
+
+def test_figures_of_a_gpu_are_told_without_one(begun: Path, tmp_path: Path) -> None:
+    for about in begun.rglob("about.json"):
+        about.write_text(about.read_text().replace('"device": "cpu"', '"device": "cuda"'))
+    main(["table", str(begun), "--output_dir", str(tmp_path / "told")])
+    assert (tmp_path / "told" / "protection.json").exists()
+
+
+def test_before_the_first_attack_seed_is_there_nothing_is_told(
+    begun: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    next((begun / "cells").glob("cost/*.safetensors")).unlink()
+    with pytest.raises(SystemExit) as stop:
+        main(["table", str(begun)])
+    assert stop.value.code == 2
+    assert "has not all results of the first attack seed yet: go on with" in capsys.readouterr().err
 
 
 def test_a_sheet_shows_the_first_eight_pictures_of_each_prompt(
@@ -188,7 +257,7 @@ def test_a_sheet_shows_the_first_eight_pictures_of_each_prompt(
     sheets: dict[Path, list[Shown]] = {}
     monkeypatch.setattr(frozen, "write_strips", lambda shown, path: sheets.update({path: shown}))
     scenario = SimpleNamespace(images_per_prompt=10)
-    frozen.write_sheets(cast("Workshop", SimpleNamespace(scenario=scenario, folder=tmp_path)))
+    frozen.write_sheets(cast("Workshop", SimpleNamespace(scenario=scenario)), tmp_path)
     ((path, (shown,)),) = sheets.items()
     assert path == tmp_path / "sheet-dog-450000.png"
     places = {it.heading: [int(np.asarray(one)[0, 0, 0]) for one in it.pictures] for it in shown.strips}

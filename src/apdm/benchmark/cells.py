@@ -4,48 +4,53 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 
+from apdm.benchmark.store import save_file, save_text
 from apdm.errors import InputError
 
 Cell = dict[str, Tensor]
+ABOUT = "about.json"
 
 
 class Cells:
     """Named results in `folder`, a safetensors file each. What is there is not made again.
 
-    `about` says what all of them depend on. Raises `InputError` if the folder's results are about
-    something else.
+    `about` says what all of them depend on, and the first one that is made brings it along. Raises
+    `InputError` if the folder's results are about something else.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, object]) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        said, place = json.dumps(about, indent=2, sort_keys=True) + "\n", folder / "about.json"
-        if not place.exists():
-            place.write_text(said)
-        elif place.read_text() != said:
-            raise InputError(f"'{folder}' holds results of other settings", fix="give another folder")
+        self._said = json.dumps(about, indent=2, sort_keys=True) + "\n"
+        self._is_about()
 
     def get(self, name: str, make: Callable[[], Cell]) -> Cell:
         """The result called `name` ("attack/protected/dog-450000/0"), made by `make` if it is not there, and
-        waited for while another process makes it.
-
-        Written beside and then renamed, so that a stop leaves no half result.
-        """
+        waited for while another process makes it. A stop leaves no half result; a full disk raises
+        `InputError`."""
         place = self._place(name)
         if not place.exists():
+            if not self._is_about():
+                save_text(self._said, self.folder / ABOUT)
             with self.lock(name):
                 if not place.exists():
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    beside = place.with_suffix(".part")
-                    save_file({key: value.contiguous() for key, value in make().items()}, beside)
-                    beside.replace(place)
+                    made = {key: value.contiguous() for key, value in make().items()}
+                    save_file(partial(save_tensors, made), place)
         return load_file(place)
+
+    def _is_about(self) -> bool:
+        """Whether the folder says already what its results are about."""
+        place = self.folder / ABOUT
+        if place.exists() and place.read_text(encoding="utf-8") != self._said:
+            raise InputError(f"'{self.folder}' holds results of other settings", fix="give another folder")
+        return place.exists()
 
     def busy(self, name: str) -> bool:
         """Whether another process is making the result called `name`."""
@@ -73,7 +78,7 @@ class Cells:
     def lock(self, name: str) -> FileLock:
         """It ends with the process that holds it, however that ends."""
         place = self.folder / "locks" / name.replace("/", " ")
-        place.parent.mkdir(exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(place)
 
     def _place(self, name: str) -> Path:

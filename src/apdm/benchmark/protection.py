@@ -8,7 +8,7 @@ from functools import partial
 from time import sleep
 
 from apdm.backbones.base import Backbone
-from apdm.benchmark.scenario import PLACEBOS, TWIN
+from apdm.benchmark.scenario import PLACEBOS, TWIN, Scenario
 from apdm.benchmark.workshop import (
     REFERENCES,
     Workshop,
@@ -112,7 +112,7 @@ def others_of(shop: Workshop, class_noun: str) -> list[Subject]:
 
 @dataclass(frozen=True)
 class Job:
-    """A result by its name, what must be there to make it, and how it is made."""
+    """A result by its name, what must be there to make it, and how it is made, by one process at a time."""
 
     name: str
     needs: tuple[str, ...]
@@ -130,6 +130,23 @@ def work(shop: Workshop) -> None:
     while waiting := [job for job in waiting if job.name not in shop.cells]:
         free = next((job for job in waiting if job.free(shop)), None)
         free.make() if free else sleep(PATIENCE)
+
+
+def finished(shop: Workshop) -> Scenario:
+    """The part of the scenario whose results are all there: its first attack seeds, and of its placebos those
+    that were attacked with all of these. Raises `InputError` while there is none."""
+
+    def all_there(part: Scenario) -> bool:
+        return all(job.name in shop.cells for job in jobs(replace(shop, scenario=part)))
+
+    seeds = shop.scenario.attack_seeds
+    for count in range(len(seeds), 0, -1):
+        part = replace(shop.scenario, attack_seeds=seeds[:count], placebos=())
+        if all_there(part):
+            known = [it for it in shop.scenario.placebos if all_there(replace(part, placebos=(it,)))]
+            return replace(part, placebos=tuple(known))
+    what = f"'{shop.cells.folder}' has not all results of the first attack seed yet"
+    raise InputError(what, fix="go on with apdm bench")
 
 
 @dataclass(frozen=True)
@@ -185,7 +202,7 @@ def attack_job(
 ) -> Job:
     called = attack_name(attack, name, who, photos, seed, stops)
     needs = model_name(name), class_name(name, who.class_noun, shop.scenario.class_images)
-    return Job(called, needs, lambda: shop.attack(attack, model(), name, who, photos, seed, stops))
+    return Job(called, needs, lambda: shop.attack(attack, model, name, who, photos, seed, stops))
 
 
 def courses(shop: Workshop, pair: Pair, seed: int) -> Iterator[Job]:
@@ -229,4 +246,4 @@ def costs(shop: Workshop, pairs: Sequence[Pair]) -> Iterator[Job]:
     every = {name: model for pair in pairs for name, model in models(shop, pair.subject).items()}
     for name, model in every.items():
         needs = model_name(name), REFERENCES
-        yield Job(cost_name(name), needs, lambda model=model, name=name: shop.cost(model(), name))
+        yield Job(cost_name(name), needs, partial(shop.cost, model, name))

@@ -45,6 +45,15 @@ def save_file(save: Callable[[Path], None], file: Path) -> None:
         part.replace(file)
 
 
+def save_text(text: str, file: Path) -> None:
+    """Writes the file, whole or not at all. Raises `InputError`."""
+
+    def save(part: Path) -> None:
+        part.write_text(text, encoding="utf-8")
+
+    save_file(save, file)
+
+
 @contextmanager
 def beside(place: Path) -> Iterator[Path]:
     """Where to write before it is moved to `place`; nothing is left of it, however it ends."""
@@ -108,6 +117,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
+
+
+def without_kinds(said: Any) -> Any:
+    """What `plain` gave, without the classes' names."""
+    if isinstance(said, Mapping):
+        return {name: without_kinds(value) for name, value in said.items() if name != "kind"}
+    return [without_kinds(item) for item in said] if isinstance(said, list) else said
 
 
 def leaves(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -63,7 +63,6 @@ class Workshop:
     """Carries FID and KID."""
     reader: Reader
     """Tells class and colour."""
-    folder: Path
     cells: Cells
     """Results."""
     works: Cells
@@ -85,6 +84,11 @@ class Workshop:
         return Trial(self.backbone, settings, self.watch)
 
     @cached_property
+    def _toys(self) -> TemporaryDirectory[str]:
+        """Where the subjects' photos lie as long as the workshop is there."""
+        return TemporaryDirectory(prefix="apdm-toys-")
+
+    @cached_property
     def _subjects(self) -> dict[tuple[str, int], Subject]:
         return {}
 
@@ -92,8 +96,7 @@ class Workshop:
         """The class's toy number `index` of the reported seeds, rendered once."""
         if (class_noun, index) not in self._subjects:
             seed = Purpose.REPORTED.seed(index)
-            name = f"{class_noun}-{seed}"  # each process renders its own: nobody reads half a picture
-            place = self.folder / "toys" / str(os.getpid()) / name
+            place = Path(self._toys.name) / f"{class_noun}-{seed}"
             self._subjects[class_noun, index] = toy_subject(place, class_noun, seed, Purpose.REPORTED)
         return self._subjects[class_noun, index]
 
@@ -119,18 +122,19 @@ class Workshop:
     def attack(
         self,
         attack: DreamBooth,
-        model: Backbone,
+        give: Callable[[], Backbone],
         name: str,
         who: Subject,
         photos: SetName,
         seed: int,
         stops: Sequence[int],
     ) -> Cell:
-        """`attack` looked at after each of `stops` steps: `likeness` [stops images] to who's held-out photos.
-        Pictures of the first seed's are kept to be looked at."""
+        """`attack` on the model that `give` gives, looked at after each of `stops` steps: `likeness` [stops
+        images] to who's held-out photos. Pictures of the first seed's are kept to be looked at."""
         called = attack_name(attack, name, who, photos, seed, stops)
 
         def make() -> Cell:
+            model = give()
             size = model.resolution
             prior = self.class_pictures(model, name, who, self.scenario.class_images)
             material = Material(
@@ -160,13 +164,13 @@ class Workshop:
 
         return self.cells.get(class_likeness_name(who), make)["likeness"]
 
-    def cost(self, model: Backbone, name: str) -> Cell:
-        """What `model` still can: `fid` [1] and `kid` [value, low, high] of pictures of held-out captions;
-        whether asked pictures show their class and colour, `right` [pictures 2]; the denoising `error`
-        [scenes]."""
+    def cost(self, give: Callable[[], Backbone], name: str) -> Cell:
+        """What the model that `give` gives still can: `fid` [1] and `kid` [value, low, high] of pictures of
+        held-out captions; whether asked pictures show their class and colour, `right` [pictures 2]; the
+        denoising `error` [scenes]."""
 
         def make() -> Cell:
-            scenario, told = self.scenario, titled(self.watch, f"pictures {name}")
+            model, scenario, told = give(), self.scenario, titled(self.watch, f"pictures {name}")
             drawn = self._pictures(model, held_out_captions(scenario.captioned_images, self.scenes), told)
             asked = telling_scenes(self.scenes, scenario.asked_images)
             read = self.reader(self._pictures(model, [described.caption for described in asked], told))

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER, sha256
 from apdm.backbones.load import load
-from apdm.benchmark.cells import Cells
-from apdm.benchmark.protection import ASCENT, jobs, pairs_of, work
+from apdm.benchmark.cells import ABOUT, Cells
+from apdm.benchmark.protection import ASCENT, finished, jobs, pairs_of, work
 from apdm.benchmark.protection_figures import figures, pictures
 from apdm.benchmark.provenance import provenance
+from apdm.benchmark.reading import read_as
 from apdm.benchmark.record import LOG_FILE, Figure, as_json
 from apdm.benchmark.scenario import Scenario, read_scenario
-from apdm.benchmark.store import plain
+from apdm.benchmark.store import plain, save_text, without_kinds
 from apdm.benchmark.tabulate import said_of
 from apdm.benchmark.workshop import Workshop
 from apdm.cli.progress import progress
@@ -33,6 +34,7 @@ from apdm.report.strips import Shown, Strip, write_strips
 from apdm.toybox import presets
 from apdm.watch import Watch, silent
 
+CELLS, WORKS = "cells", "works"
 ON_SHEET = 8  # pictures of each prompt, so that a sheet can be looked at whole; our choice
 
 
@@ -47,8 +49,7 @@ class Share:
 
 def run(path: Path, folder: Path, devices: Sequence[str]) -> Path:
     """Makes every result of the scenario in `path` that is not in `folder`, a process on each of `devices`,
-    and of them `protection.json`, its table (.md) and curves (.svg), `likeness.json` of every picture, and a
-    sheet for each subject whose pictures are there.
+    and tells their figures.
 
     Stopped and run again with the same folder, it goes on where it was: `cells` holds the results, some
     kilobytes each, and is all that has to be kept; `works` holds what they were made with, and is made
@@ -62,15 +63,46 @@ def run(path: Path, folder: Path, devices: Sequence[str]) -> Path:
     if missing:
         with progress(folder / LOG_FILE, memory=False) as watch:
             side_by_side(work_share, shares, watch)
-    found = figures(shop)
-    record = {name: _json(it) for name, it in found.items()} | {"command": f"apdm bench {path}", **made_by}
+    return write_figures(shop, folder, {"command": f"apdm bench {path}", **made_by})
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether it is the folder of a frozen evaluation."""
+    return (folder / CELLS / ABOUT).is_file()
+
+
+def tell(folder: Path, output: Path) -> Path:
+    """Writes into `output` what the results in `folder` say so far. Raises `InputError` where not even the
+    first attack seed's are there, or where this version has other settings."""
+    about = json.loads((folder / CELLS / ABOUT).read_text())
+    scenario = read_as(Scenario, without_kinds(about["settings"][0]), f"{folder / CELLS / ABOUT}")
+    shop = workshop(Share(scenario, folder, "cpu"), silent, made_on=about["device"])
+    return write_figures(shop, output, {"command": f"apdm table {folder}", **provenance_of(shop, [])})
+
+
+def write_figures(shop: Workshop, folder: Path, made_by: Mapping[str, object]) -> Path:
+    """`protection.json`, its table (.md) and curves (.svg), `likeness.json` of every picture, and a sheet for
+    each subject whose pictures are there."""
+    part, missing = finished(shop), sum(job.name not in shop.cells for job in jobs(shop))
+    found, rests_on = figures(replace(shop, scenario=part)), {"attack_seeds": part.attack_seeds}
+    told = {name: _json(it) for name, it in found.items()}
+    record = told | rests_on | {"missing_results": missing} | made_by
     written = folder / "protection.json"
-    written.write_text(json.dumps(record, indent=2) + "\n")
-    written.with_suffix(".md").write_text(table(found))
-    written.with_suffix(".svg").write_text(course(found))
-    (folder / "likeness.json").write_text(json.dumps(every_likeness(shop.cells), indent=1) + "\n")
-    write_sheets(shop)
+    save_text(json.dumps(record, indent=2) + "\n", written)
+    so_far = f"{part_of(part, shop.scenario)}\n\n" if missing else ""
+    save_text(so_far + table(found), written.with_suffix(".md"))
+    save_text(course(found), written.with_suffix(".svg"))
+    save_text(json.dumps(every_likeness(shop.cells), indent=1) + "\n", folder / "likeness.json")
+    write_sheets(replace(shop, scenario=part), folder)
     return written
+
+
+def part_of(part: Scenario, whole: Scenario) -> str:
+    """What an unfinished evaluation's figures rest on, in a sentence or two."""
+    done, wanted = (", ".join(map(str, it.attack_seeds)) for it in (part, whole))
+    later = ", ".join(it for it in whole.placebos if it not in part.placebos)
+    said = f"Not finished: attack seed {done} of {wanted}."
+    return f"{said} Not there yet: placebo {later}." if later else said
 
 
 def provenance_of(shop: Workshop, missing: Sequence[str]) -> dict[str, object]:
@@ -85,7 +117,7 @@ def provenance_of(shop: Workshop, missing: Sequence[str]) -> dict[str, object]:
             raise InputError(what, fix="give another folder, or go on with that code")
     for note in notes if missing else ():
         if not note.exists():
-            note.write_text(json.dumps(here, indent=2) + "\n")
+            save_text(json.dumps(here, indent=2) + "\n", note)
     return said[0]
 
 
@@ -95,9 +127,9 @@ def every_likeness(cells: Cells) -> dict[str, object]:
     return {name: cells.read(name)["likeness"].double().numpy().round(4).tolist() for name in looked_at}
 
 
-def write_sheets(shop: Workshop) -> None:
-    """`sheet-SUBJECT.png` each, with the first pictures of both prompts; none where pictures are missing, of
-    attacks that were made elsewhere."""
+def write_sheets(shop: Workshop, folder: Path) -> None:
+    """`sheet-SUBJECT.png` each in `folder`, with the first pictures of both prompts; none where pictures are
+    missing, of attacks that were made elsewhere."""
     each = shop.scenario.images_per_prompt
     rows = [place for place in range(2 * each) if place % each < ON_SHEET]
     for pair in pairs_of(shop):
@@ -111,7 +143,7 @@ def write_sheets(shop: Workshop) -> None:
             Strip(heading, to_images(from_uint8(some.numpy()[[it for it in rows if it < len(some)]])))
             for heading, some in drawn.items()
         ]
-        write_strips([Shown(subject.name, strips)], shop.folder / f"sheet-{subject.name}.png")
+        write_strips([Shown(subject.name, strips)], folder / f"sheet-{subject.name}.png")
 
 
 def work_share(share: Share, watch: Watch) -> None:
@@ -119,9 +151,9 @@ def work_share(share: Share, watch: Watch) -> None:
     work(workshop(share, watch))
 
 
-def workshop(share: Share, watch: Watch) -> Workshop:
+def workshop(share: Share, watch: Watch, made_on: str | None = None) -> Workshop:
     """The workshop of the Toybox with the protection of its preset. Raises `InputError` if the folder holds
-    results of other settings or another kind of device."""
+    results of other settings or of another kind of device than `made_on`, its own if None."""
     torch.backends.cudnn.allow_tf32 = False  # float32 as on a CPU
     backbone = load("toybox", share.device)
     scenario, folder = share.scenario, share.folder
@@ -129,7 +161,7 @@ def workshop(share: Share, watch: Watch) -> Workshop:
     weights = [
         sha256(it.folder() / "SHA256SUMS.json") for it in (TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER)
     ]
-    kind = torch.device(share.device).type
+    kind = made_on or torch.device(share.device).type
     about = {"settings": plain(settings), "weights": weights, "device": kind}
     return Workshop(
         backbone,
@@ -139,9 +171,8 @@ def workshop(share: Share, watch: Watch) -> Workshop:
         seeing(TOYBOX, share.device),
         seeing(EFFICIENTNET, share.device),
         Reader(TOYBOX_READER.folder()),
-        folder,
-        Cells(folder / "cells", about),
-        Cells(folder / "works", about),
+        Cells(folder / CELLS, about),
+        Cells(folder / WORKS, about),
         watch,
     )
 
