@@ -46,7 +46,7 @@ def test_half_a_file_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise OSError("the disk is full")
 
     monkeypatch.setattr("apdm.benchmark.cells.save_tensors", half)
-    with pytest.raises(InputError, match="could not be written .*the disk is full"):
+    with pytest.raises(InputError, match="the disk is full"):
         Cells(tmp_path, {}).get("a", lambda: {"x": torch.ones(1)})
     with pytest.raises(InputError, match="has not been made"):
         Cells(tmp_path, {}).read("a")
