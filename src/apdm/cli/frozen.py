@@ -84,9 +84,9 @@ def write_figures(shop: Workshop, folder: Path, made_by: Mapping[str, object]) -
     """`protection.json`, its table (.md) and curves (.svg), `likeness.json` of every picture, and a sheet for
     each subject whose pictures are there."""
     part, missing = finished(shop), sum(job.name not in shop.cells for job in jobs(shop))
-    found, rests_on = figures(replace(shop, scenario=part)), {"attack_seeds": part.attack_seeds}
+    found = figures(replace(shop, scenario=part))
     told = {name: _json(it) for name, it in found.items()}
-    record = told | rests_on | {"missing_results": missing} | made_by
+    record = {**told, "attack_seeds": part.attack_seeds, "missing_results": missing, **made_by}
     written = folder / "protection.json"
     save_text(json.dumps(record, indent=2) + "\n", written)
     so_far = f"{part_of(part, shop.scenario)}\n\n" if missing else ""
