@@ -35,6 +35,13 @@ def concepts(pattern_set) -> list[Material]:
     return [Material(instance, prior) for instance, prior in zip(named, classes, strict=True)]
 
 
+def test_the_published_settings() -> None:
+    published = MIMA()
+    assert (published.learning_rate, published.max_train_steps) == (2e-5, 1000)
+    assert (published.prior_loss_weight, published.num_class_images) == (1.0, 200)
+    assert published.simulated == DreamBooth(learning_rate=1e-5, train_batch_size=1, prior_loss_weight=1.0)
+
+
 # The merge
 
 
