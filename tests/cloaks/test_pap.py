@@ -60,6 +60,14 @@ def test_the_text_descends_to_one_that_fits_better(tiny, material: CloakMaterial
     assert_close(variance, moved / (2 * (before - after)), rtol=1e-3, atol=0)
 
 
+def test_a_step_of_the_text_is_the_rate_times_the_slope_of_its_pictures_error(tiny, material) -> None:
+    at = sample(tiny, material.pixels, generator(2)).detach()
+    prompt = tiny.encode_prompts([material.instance_prompt]).repeat(2)
+    fitting, _ = PAP(text_steps=1, text_rate=50.0).texts(tiny, at, prompt)
+    slope = prompt.gradient(lambda text: sample_error(tiny, at, text).flatten(1).mean(1).sum())
+    assert_close(fitting.flat(), prompt.flat() - 50 * slope.flat())
+
+
 def test_the_released_deviation_is_h_squared(tiny, material: CloakMaterial) -> None:
     at = sample(tiny, material.pixels, generator(2)).detach()
     prompt = tiny.encode_prompts([material.instance_prompt]).repeat(2)

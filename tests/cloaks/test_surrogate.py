@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from apdm.backbones.base import Backbone, EncodedImages
+from apdm.backbones.execution import Execution
 from apdm.cloaks.base import CloakMaterial
 from apdm.cloaks.surrogate import Surrogate, alternating
 from apdm.errors import InputError
@@ -41,6 +42,18 @@ def test_a_lesson_is_an_attack_of_a_few_steps(one_weight, quadratic_attack, adam
     surrogate.learn(None, 8)  # with a fresh optimizer
     again = adamw_by_hand(path[-1], lambda w: 2 * (w - 1), 0.3, 3)
     assert surrogate.model.weight.item() == pytest.approx(again[-1], rel=1e-9)
+
+
+def test_a_lesson_remembers_in_8_bits_where_that_is_asked_for(tiny, material, eight_bit) -> None:
+    """As a whole attack does, FSMG's surrogate: every AdamW of a run."""
+    ends = []
+    for execution in (Execution(), Execution(use_8bit_adam=True)):
+        model = tiny.copy()
+        model.run_as(execution)
+        surrogate = Surrogate(model, LESSON)
+        surrogate.learn(lesson(tiny, material), 0)
+        ends.append(weights(surrogate.model))
+    assert not same(*ends)
 
 
 def test_gradients_are_clipped(one_weight, quadratic_attack, adamw_by_hand) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from apdm.personalizers import custom_diffusion
-from apdm.personalizers.augmentation import random_crop, random_flip
+from apdm.personalizers.augmentation import cut, random_crop, random_flip
 from apdm.personalizers.base import Material, Personalizer
 from apdm.personalizers.custom_diffusion import CustomDiffusion
 from apdm.personalizers.dreambooth import DreamBooth
@@ -37,6 +37,12 @@ def test_a_crop_keeps_its_share_and_the_side() -> None:
     assert 0.4 < min(spans) < 0.6
     assert max(spans) > 0.9
     assert all(random_crop(ramp, 1e-3, draws).isfinite().all() for _ in range(60))
+
+
+def test_a_cut_may_lie_anywhere() -> None:
+    numbers, draws = torch.arange(20.0).view(1, 1, 4, 5).expand(1, 3, 4, 5), generator(0)
+    first = {cut(numbers, 3, draws)[0, 0, 0, 0].item() for _ in range(200)}
+    assert first == {5 * top + left for top in range(2) for left in range(3)}
 
 
 def shown_in(attack: Personalizer, tiny: StableDiffusion, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:

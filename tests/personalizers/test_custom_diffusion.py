@@ -79,15 +79,19 @@ def test_the_loss_is_the_masked_mean_plus_the_class(tiny, monkeypatch: pytest.Mo
 
 def test_a_picture_is_shown_at_every_size_and_the_prompt_says_so() -> None:
     """A white picture: what is not gray is the picture, and the mask covers just that."""
-    sizes, said, draws = [], set(), generator(0)
+    sizes, places, said, draws = [], set(), set(), generator(0)
     for _ in range(300):
         shown, mask, prefix = rescaled(torch.ones(1, 3, 30, 30), draws)
         assert shown.shape == (1, 3, 30, 30)
         assert torch.equal(shown[:, :1] > 0.5, mask > 0.5)
         sizes.append(round(mask.sum().item() ** 0.5))
+        places.add(tuple(mask[0, 0].nonzero()[0].tolist()))
         said.add((prefix, sizes[-1] < 18, sizes[-1] == 30))
     assert min(sizes) == 10
     assert 0.25 < sizes.count(30) / 300 < 0.45
+    tops, lefts = ({place[side] for place in places} for side in (0, 1))
+    assert min(len(tops), len(lefts)) > 15  # anywhere: of twenty that the smallest may begin at
+    assert len(places) > 100
     small, large = {"a far away ", "a very small "}, {"a zoomed in ", "a close up "}
     assert {prefix for prefix, tiny, _ in said if tiny} == small
     assert {prefix for prefix, tiny, whole in said if not tiny and not whole} == {""}

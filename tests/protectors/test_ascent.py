@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
+from torch import Tensor
 
 from apdm.backbones.base import Condition, draw_noise
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.losses.denoising import denoising_error
 from apdm.personalizers.base import Material
+from apdm.protectors import ascent
 from apdm.protectors.ascent import Ascent, ascend, ascent_loss, moved
-from apdm.seeding import generator
+from apdm.seeding import derive, generator
 
 INSTANCE, CLASS = "a photo of sks dog", "a photo of dog"
 
@@ -33,6 +37,31 @@ def test_the_loss_is_lambda_times_the_class_minus_the_subject(
     assert loss.item() == pytest.approx(
         (15 * (errors[2] + errors[3]) - (errors[0] + errors[1])).item() / 2, rel=1e-5
     )
+
+
+def test_the_published_settings() -> None:
+    assert dataclasses.asdict(Ascent()) == {
+        "prior_loss_weight": 10.0,
+        "learning_rate": 5e-6,
+        "max_train_steps": 800,
+        "train_batch_size": 1,
+        "num_class_images": 200,
+    }
+
+
+def test_the_loop_by_hand(one_weight, adamw_by_hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AdamW on (w + 2)^2, no step with another one's gradient or draws."""
+    seeds = []
+
+    def quadratic(model, material, config, draws: torch.Generator) -> Tensor:
+        seeds.append(draws.initial_seed())
+        return (model.weight + 2).square()
+
+    monkeypatch.setattr(ascent, "ascent_loss", quadratic)
+    ascended = ascend(one_weight(5.0), None, Ascent(learning_rate=0.9, max_train_steps=4), 7)
+    expected = adamw_by_hand(5.0, lambda w: 2 * (w + 2), 0.9, 4)[-1]
+    assert ascended.weight.item() == pytest.approx(expected, rel=1e-9)
+    assert seeds == [derive(7, "ascent", step) for step in range(4)]
 
 
 def test_it_raises_the_subjects_error_and_leaves_the_input(

@@ -108,7 +108,7 @@ class Sampling:
     """How pictures are generated, by the model's own scheduler."""
 
     num_inference_steps: int = 20
-    """Steps of the sampler [APDM's protocol]."""
+    """Steps of the sampler [APDM's protocol for pictures to be scored; its class images take 50]."""
     guidance_scale: float = 7.5
     """Classifier-free guidance [APDM's protocol]."""
     sample_batch_size: int = 8

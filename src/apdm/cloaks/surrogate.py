@@ -26,7 +26,8 @@ class Surrogate:
     def learn(self, material: Material, seed: int) -> None:
         """The personalizer's `max_train_steps` steps, with a fresh optimizer as published."""
         trainable = self.attachment.trainable
-        optimizer = adamw(trainable, self.personalizer.learning_rate)
+        in_8_bits = self.model.execution.use_8bit_adam
+        optimizer = adamw(trainable, self.personalizer.learning_rate, in_8_bits)
         for step in range(self.personalizer.max_train_steps):
             loss = self.personalizer.loss(self.model, material, generator(seed, "surrogate", step))
             finite(loss, "the surrogate", step + 1)

@@ -28,6 +28,7 @@ CAPTIONS = tuple(
     caption for noun in NOUNS for caption in fill(dict.fromkeys(OBJECT_TEMPLATES + LIVE_TEMPLATES), noun)
 )
 SAME = 1e-3  # rows nearer than this share of their norm are one word seen twice; our choice
+DIRECTLY = "donot_use_mm_for_euclid_dist"  # products of long rows leave no digits for short distances
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,8 @@ def solution(
 def distinct(rows: Float[Tensor, "n d"]) -> tuple[Int[Tensor, "m"], Float[Tensor, "n m"]]:
     """The first of every set of equal rows, and the matrix that averages columns [... n] over these sets.
     Equal rows would make D T^T singular; computed twice, they may differ in the last bits."""
-    equal = torch.cdist(rows, rows) <= SAME * rows.norm(dim=1, keepdim=True)
+    apart = torch.cdist(rows, rows, compute_mode=DIRECTLY)
+    equal = apart <= SAME * rows.norm(dim=1, keepdim=True)
     first = equal.int().argmax(dim=1)
     kept, of = first.unique(return_inverse=True)
     shares = nn.functional.one_hot(of, len(kept)).to(rows)
