@@ -21,6 +21,8 @@ class Wanted:
     """How fast."""
     quiet: bool = False
     """Say nothing."""
+    count: int | None = None
+    """How many."""
 
 
 def test_dashes_and_underscores_are_the_same() -> None:
@@ -36,23 +38,25 @@ def test_a_switch_can_be_said_both_ways() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "learning_rate"),
-        (["--learning_rate", "fast"], "'fast'"),
-        (["--learnin_rate", "1"], "--learnin_rate"),
+        ([], "Missing from apdm verb: --learning_rate FLOAT How fast."),
+        (["--learning_rate", "fast"], "Error parsing --learning_rate: could not convert"),
+        (["--learning_rate", "2", "more"], "Unrecognized options: more: see"),
+        (["--learning_rate", "2", "--count", "few"], "Error parsing --count: no type matching {None}|INT"),
     ],
 )
 def test_a_complaint_is_one_line_without_frames(arguments: list[str], said: str) -> None:
     with pytest.raises(InputError) as caught:
         read(Wanted, "verb", arguments, "example")
-    assert said in str(caught.value)
+    assert str(caught.value).startswith(said)
     assert str(caught.value).endswith("see 'apdm verb --help'")
-    assert not set("\n│╭─") & set(str(caught.value))
+    assert not set("\n│╭─<") & set(str(caught.value))
 
 
 def test_a_complaint_has_no_frame_of_dashes_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", io.StringIO())  # of no encoding, as tyro sees it
     with pytest.raises(InputError) as caught:
         read(Wanted, "verb", [], "example")
+    assert str(caught.value).startswith("Missing from")
     assert "---" not in str(caught.value)
 
 

@@ -127,8 +127,7 @@ def choice(arguments: Sequence[str], name: str, known: Collection[str], default:
 
 
 def _one_line(boxed: str) -> str:
-    """tyro's boxed complaint without its frame and its pointer to the help."""
-    words = re.sub(r"[─╭╮╰╯│]+|-{3,}", " ", boxed)  # dashes where the terminal is not of UTF-8
-    words = re.sub(r"For full helptext.*", "", " ".join(words.split()))
-    words = re.sub(r"^(.+) (\1:)", r"\2", words)  # a heading that its text repeats
-    return re.sub(r"Argument helptext:.*", "", words).strip() or "the arguments cannot be read"
+    """tyro's boxed complaint without its frame, its heading and its pointer to the help."""
+    words = re.sub(r"[─╭╮╰╯│]+|-{3,}", " ", boxed.partition("\n")[2] or boxed)  # dashes if not of UTF-8
+    words = " ".join(words.split())
+    return re.sub(r"(For full|Argument) helptext.*|Got errors:.*", "", words).strip()
