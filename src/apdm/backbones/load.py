@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,6 +20,9 @@ from apdm.backbones.hub import current_name, fetch_index
 from apdm.backbones.single_file import CONFIGS, as_told, contents, named, read, tokenizers
 from apdm.errors import InputError, one_line
 from apdm.ranks import own_device
+
+if TYPE_CHECKING:
+    from apdm.backbones.pipeline import PipelineBackbone  # loads diffusers
 
 GIVE = "give a diffusers folder, a .safetensors file or a hub id"
 
@@ -40,7 +43,7 @@ class Family:
         """The parts that a model with this index does without, as diffusers wants to be told."""
         return {part: None for part in self.may_lack if (index.get(part) or [None])[0] is None}
 
-    def over(self, pipeline: Any, name: str) -> Backbone:
+    def over(self, pipeline: Any, name: str) -> PipelineBackbone:
         """The backbone that holds `pipeline`."""
         module, _, kind = self.backbone.partition(".")
         return getattr(importlib.import_module(f"apdm.backbones.{module}"), kind)(pipeline, name)
@@ -90,7 +93,7 @@ def locate(model: str) -> str:
     return model
 
 
-def load(model: str, device: str = "cpu") -> Backbone:
+def load(model: str, device: str = "cpu") -> PipelineBackbone:
     """Loads `model` in float32 on `device`, of which each of several processes takes its own. Raises
     `InputError` for what cannot be loaded."""
     place, device = locate(model), own_device(device)
