@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from apdm.backbones.adapters import check_adapter, put_on
 from apdm.backbones.base import Sampling
-from apdm.backbones.load import load
+from apdm.backbones.load import load, locate
 from apdm.backbones.tiny import tiny_sd3, tiny_sdxl
 from apdm.errors import InputError
 from apdm.personalizers.base import Material, Personalizer, personalize
@@ -49,6 +49,8 @@ def test_that_of_another_family_is_refused(attack: Personalizer, tiny, tmp_path:
     attack.save(personalize(tiny, attack, Material(images, None), 0), tmp_path)
     with pytest.raises(InputError, match="does not fit the model"):
         put_on(tiny_sd3(), tmp_path)
+    with pytest.raises(InputError, match="holds an adapter, not a model"):
+        locate(str(tmp_path))
 
 
 def test_a_folder_without_one_is_refused(tmp_path: Path) -> None:

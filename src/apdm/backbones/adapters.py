@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 FACTORS, WORDS = "pytorch_lora_weights.safetensors", "learned_embeds*.safetensors"  # diffusers' names
 
 
+def is_adapter(folder: Path) -> bool:
+    return (folder / FACTORS).is_file() or any(folder.glob(WORDS))
+
+
 def check_adapter(folder: Path) -> None:
     """Raises `InputError` for a folder without one."""
-    if not (folder / FACTORS).is_file() and not any(folder.glob(WORDS)):
+    if not is_adapter(folder):
         raise InputError(
             f"'{folder}' holds no LoRA and no learnt word", fix="give a folder that 'apdm personalize' wrote"
         )

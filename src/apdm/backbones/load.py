@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from apdm.assets import TOYBOX_GENERATOR
+from apdm.backbones.adapters import is_adapter
 from apdm.backbones.base import Backbone
 from apdm.backbones.hub import current_name, fetch_index
 from apdm.backbones.single_file import CONFIGS, as_told, contents, named, read, tokenizers
@@ -205,6 +206,11 @@ def _read_index(folder: Path) -> dict[str, Any]:
 def _check_folder(folder: Path) -> None:
     """That its parts are there, and the headers of its weights whole."""
     place = folder / "model_index.json"
+    if not place.is_file() and is_adapter(folder):
+        raise InputError(
+            f"'{folder}' holds an adapter, not a model",
+            fix="give its model, and it to 'apdm generate --adapter'",
+        )
     if not place.is_file():
         raise InputError(f"'{folder}' has no model_index.json", fix="give a folder saved by diffusers")
     try:
