@@ -226,3 +226,19 @@ def test_kid_before_and_after_needs_both() -> None:
     both = kid_before_and_after({class_scores.KID: {"class_protected": other, "class_unprotected": one}})
     assert both is not None
     assert (both.unprotected, both.protected) == (one, other)
+
+
+def test_one_model_alone_has_an_attack_strength(
+    folder: Callable[..., Path], judges: list[MadeUp], tmp_path: Path
+) -> None:
+    pictures = ("--generated", folder("generated", level=0.4), "--class_images", folder("class_images"))
+    run("--subject", folder("photos", level=0.5), *pictures, "--output_file", tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    drawn, class_, photos = (
+        figures[f"similarity of {name}"]["value"] for name in ("generated", "class_images", "own photos")
+    )
+    strength = figures["attack strength"]
+    assert strength["value"] == pytest.approx((drawn - class_) / (photos - class_), abs=1e-4)
+    assert strength["low"] < strength["value"] < strength["high"]
+    assert strength["n"] == 6
+    assert "protection rate" not in figures

@@ -24,6 +24,11 @@ def test_a_report_needs_a_control(refused: Callable[..., str], photos: Path, tmp
     assert not (tmp_path / "report").exists()
 
 
+def test_a_control_needs_class_images(refused: Callable[..., str], photos: Path) -> None:
+    rest = ("--subject", photos, "--class_noun", "dog", "--control", photos)
+    assert "--control needs --class_images" in refused("evaluate", "--generated", photos, *rest)
+
+
 def test_one_photo_in_all_sets_is_refused(refused: Callable[..., str], photos: Path, alone: Path) -> None:
     rest = ("--subject", alone, "--class_noun", "dog", "--same_images", "--generated", photos)
     assert "one photo" in refused("evaluate", *rest)

@@ -73,3 +73,20 @@ def test_what_cannot_be_used_is_one_line(
     arguments: tuple[str, ...], said: str, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     assert said in refused("generate", "toybox", *arguments, "--output_dir", tmp_path / "out")
+
+
+def test_an_adapter_is_put_on_the_model(
+    model: Path, photos: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    attack = ("--method", "lora", "--learning_rate", "0.1", "--max_train_steps", "2")
+    subject = ("--subject", photos, "--class_noun", "dog", "--no_with_prior_preservation")
+    main(["personalize", *map(str, (model, *attack, *subject, "--output_dir", tmp_path / "learnt"))])
+    asked = ("--prompt", "a dog", "--num_images", "1")
+    run(model, *asked, "--output_dir", tmp_path / "without")
+    run(model, *asked, "--adapter", tmp_path / "learnt", "--output_dir", tmp_path / "with")
+    one, other = (load([tmp_path / name / "picture_00000.png"], 16) for name in ("without", "with"))
+    assert not torch.equal(one, other)
+    assert json.loads((tmp_path / "with" / "apdm.json").read_text())["adapter"] == "learnt"
+    rest = ("--adapter", photos, "--output_dir", tmp_path / "no")
+    assert "holds no LoRA" in refused("generate", model, *asked, *rest)
+    assert not (tmp_path / "no").exists()

@@ -8,18 +8,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from torch import nn
 
 from apdm.assets import TOYBOX_GENERATOR
+from apdm.backbones.adapters import is_adapter
 from apdm.backbones.base import Backbone
 from apdm.backbones.hub import current_name, fetch_index
 from apdm.backbones.single_file import CONFIGS, as_told, contents, named, read, tokenizers
 from apdm.errors import InputError, one_line
 from apdm.ranks import own_device
+
+if TYPE_CHECKING:
+    from apdm.backbones.pipeline import PipelineBackbone  # loads diffusers
 
 GIVE = "give a diffusers folder, a .safetensors file or a hub id"
 
@@ -40,7 +44,7 @@ class Family:
         """The parts that a model with this index does without, as diffusers wants to be told."""
         return {part: None for part in self.may_lack if (index.get(part) or [None])[0] is None}
 
-    def over(self, pipeline: Any, name: str) -> Backbone:
+    def over(self, pipeline: Any, name: str) -> PipelineBackbone:
         """The backbone that holds `pipeline`."""
         module, _, kind = self.backbone.partition(".")
         return getattr(importlib.import_module(f"apdm.backbones.{module}"), kind)(pipeline, name)
@@ -90,7 +94,7 @@ def locate(model: str) -> str:
     return model
 
 
-def load(model: str, device: str = "cpu") -> Backbone:
+def load(model: str, device: str = "cpu") -> PipelineBackbone:
     """Loads `model` in float32 on `device`, of which each of several processes takes its own. Raises
     `InputError` for what cannot be loaded."""
     place, device = locate(model), own_device(device)
@@ -202,6 +206,11 @@ def _read_index(folder: Path) -> dict[str, Any]:
 def _check_folder(folder: Path) -> None:
     """That its parts are there, and the headers of its weights whole."""
     place = folder / "model_index.json"
+    if not place.is_file() and is_adapter(folder):
+        raise InputError(
+            f"'{folder}' holds an adapter, not a model",
+            fix="give its model, and it to 'apdm generate --adapter'",
+        )
     if not place.is_file():
         raise InputError(f"'{folder}' has no model_index.json", fix="give a folder saved by diffusers")
     try:

@@ -162,12 +162,14 @@ def similarities(
     )
 
 
+def strength(cells: Mapping[str, Cell], seed: int) -> Figure:
+    """The attack strength of "unprotected", which rests on its own pictures only."""
+    return figure(attack_strength, cells, seed, Direction.REFERENCE, rests_on=("unprotected",))
+
+
 def strength_and_rate(cells: Mapping[str, Cell], seed: int) -> tuple[Figure, Figure]:
-    """The control's attack strength, which rests on its own pictures only, and the protection rate."""
-    return (
-        figure(attack_strength, cells, seed, Direction.REFERENCE, rests_on=("unprotected",)),
-        figure(protection_rate, cells, seed, Direction.HIGHER_PROTECTS),
-    )
+    """The control's attack strength, and the protection rate."""
+    return strength(cells, seed), figure(protection_rate, cells, seed, Direction.HIGHER_PROTECTS)
 
 
 def figure(

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -41,25 +42,44 @@ def read(kind: type[T], verb: str, arguments: Sequence[str], example: str, defau
     wrong becomes one `InputError`."""
     said = io.StringIO()
     arguments, default = _by_name(kind, arguments, default)
-    options: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stderr(said):
-            found = tyro.cli(
-                kind,
-                args=list(arguments),
-                prog=f"apdm {verb}",
-                use_underscores=True,
-                config=(tyro.conf.EnumChoicesFromValues,),
-                registry=RULES,
-                **options,
-            )
+            found = _parsed(kind, verb, arguments, default)
     except SystemExit as stop:
         if stop.code in (0, None):
             print(f"\nFlags may stand in a TOML or YAML file: --config FILE\nExample: {example}")
             sys.exit(0)
-        raise InputError(_one_line(said.getvalue()), fix=f"see 'apdm {verb} --help'") from None
+        what, see = _one_line(said.getvalue()), f"see 'apdm {verb} --help'"
+        if stray := re.search(r"Unrecognized options: (--[\w.-]+)", what):
+            near = get_close_matches(stray[1], _flags(kind, verb, default), n=1)
+            raise InputError(
+                f"there is no flag {stray[1]}", fix=f"did you mean {near[0]}? {see}" if near else see
+            ) from None
+        raise InputError(what, fix=see) from None
     refuse_null(found)
     return found
+
+
+def _parsed(kind: type[T], verb: str, arguments: Sequence[str], default: T | None) -> T:
+    """What tyro makes of them; it ends the process after its help, and after its complaint in a box."""
+    options: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(
+        kind,
+        args=list(arguments),
+        prog=f"apdm {verb}",
+        use_underscores=True,
+        config=(tyro.conf.EnumChoicesFromValues,),
+        registry=RULES,
+        **options,
+    )
+
+
+def _flags(kind: type[T], verb: str, default: T | None) -> list[str]:
+    """All that there are, as the help names them."""
+    told = io.StringIO()
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(told):
+        _parsed(kind, verb, ["--help"], default)
+    return re.findall(r"(?<![\w'`-])--\w[\w.]*", told.getvalue())
 
 
 def _by_name(kind: type[T], arguments: Sequence[str], default: T | None) -> tuple[list[str], T | None]:
@@ -107,8 +127,7 @@ def choice(arguments: Sequence[str], name: str, known: Collection[str], default:
 
 
 def _one_line(boxed: str) -> str:
-    """tyro's boxed complaint without its frame and its pointer to the help."""
-    words = re.sub(r"[─╭╮╰╯│]+", " ", boxed)
-    words = re.sub(r"For full helptext.*", "", " ".join(words.split()))
-    words = re.sub(r"^(.+) (\1:)", r"\2", words)  # a heading that its text repeats
-    return re.sub(r"Argument helptext:.*", "", words).strip() or "the arguments cannot be read"
+    """tyro's boxed complaint without its frame, its heading and its pointer to the help."""
+    words = re.sub(r"[─╭╮╰╯│]+|-{3,}", " ", boxed.partition("\n")[2] or boxed)  # dashes if not of UTF-8
+    words = " ".join(words.split())
+    return re.sub(r"(For full|Argument) helptext.*|Got errors:.*", "", words).strip()

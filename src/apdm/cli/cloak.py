@@ -43,7 +43,7 @@ class CloakPhotos:
     written: apdm personalize MODEL --subject OUTPUT_DIR --same_images."""
 
     model: tyro.conf.Positional[str]
-    """Diffusers folder, hub id, or "toybox": the model that an attacker is expected to use."""
+    """Diffusers folder, .safetensors file, hub id, or "toybox": what an attacker is expected to use."""
     subject: Annotated[SubjectOptions, tyro.conf.arg(name="")]
     output_dir: Path
     """Where the cloaked photos go; must be new or empty."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from apdm.backbones.load import check_device
-from apdm.benchmark.measure import similarities, strength_and_rate
+from apdm.benchmark.measure import similarities, strength, strength_and_rate
 from apdm.benchmark.record import (
     LOG_FILE,
     PICTURE_FOLDER,
@@ -73,8 +73,8 @@ WITHOUT_SUBJECT = ("tifa", "geneval")
 @dataclass(frozen=True)
 class Evaluate:
     """Measure how much generated pictures resemble a subject (mean cosine to its held-out photos). With
-    --control and --class_images also the attack's strength and the protection rate, and with --output_dir
-    a page and a contact sheet of them.
+    --class_images also the strength of the attack that made them; with --control too, that of the control and
+    the protection rate, and with --output_dir a page and a contact sheet of them.
 
     Whether pictures follow their prompts, 'apdm evaluate tifa' and 'apdm evaluate geneval' say."""
 
@@ -184,8 +184,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def _check(wanted: Evaluate) -> None:
     """What can be wrong with the flags, found before any picture is read. Raises `InputError`."""
-    if (wanted.control is None) != (wanted.class_images is None):
-        raise InputError("a rate needs --control and --class_images", fix="give both or neither")
+    if wanted.control and not wanted.class_images:
+        raise InputError("--control needs --class_images", fix="give both, or no --control")
     if wanted.output_dir and wanted.control is None:
         raise InputError("a report needs --control and --class_images", fix="give both, or no --output_dir")
     check_name(wanted.judge)
@@ -279,8 +279,11 @@ def _by_inception(eye: FeatureExtractor | None, looked: Looked, seed: int, watch
 
 
 def _rates(cells: Mapping[str, Cell], seed: int) -> dict[str, Figure]:
-    if "unprotected" not in cells:
+    """How far the attack went; where there is a control, how far that one did, and the protection rate."""
+    if "class" not in cells:
         return {}
+    if "unprotected" not in cells:
+        return {"attack strength": strength({**cells, "unprotected": cells["protected"]}, seed)}
     return dict(zip(("attack strength", "protection rate"), strength_and_rate(cells, seed), strict=True))
 
 

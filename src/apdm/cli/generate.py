@@ -10,6 +10,7 @@ from typing import Annotated
 import torch
 import tyro
 
+from apdm.backbones.adapters import check_adapter, put_on
 from apdm.backbones.base import Backbone, Sampling, batches
 from apdm.backbones.load import load, locate
 from apdm.benchmark.record import LOG_FILE
@@ -49,6 +50,8 @@ class Generate:
     'geneval' asks about (.json, .jsonl), and pictures go into a folder for each."""
     num_images: int = 8
     """Pictures for each prompt."""
+    adapter: Path | None = None
+    """Put on the model first: a folder that 'apdm personalize' wrote for LoRA or Textual Inversion."""
     preset: str = "published"
     """Defaults of the sampling: "published" or "toybox"."""
     device: str = "cpu"
@@ -74,15 +77,24 @@ def main(arguments: Sequence[str]) -> None:
     at_least(wanted, num_images=1)
     wishes = _wishes(wanted)
     locate(wanted.model)
+    if wanted.adapter:
+        check_adapter(wanted.adapter)
     folder = new_folder(wanted.output_dir)
     backbone = load(wanted.model, wanted.device)
+    if wanted.adapter:
+        put_on(backbone, wanted.adapter)
     with progress(folder / LOG_FILE) as watch:
         drawn = _draw(wishes, backbone, wanted, watch)
     if drawn:
         save_png(grid(torch.cat(drawn), columns=wanted.num_images), folder / "grid", "grid")
     prompts = tuple(wish.prompt for wish in wishes[:: wanted.num_images])
     settings = replace(
-        wanted, model=public_name(wanted.model), output_dir=NOT_RECORDED, prompt=prompts, prompts_file=None
+        wanted,
+        model=public_name(wanted.model),
+        adapter=Path(public_name(str(wanted.adapter))) if wanted.adapter else None,
+        output_dir=NOT_RECORDED,
+        prompt=prompts,
+        prompts_file=None,
     )
     write_config(plain(settings), folder)
     print(f"{len(wishes)} pictures in {folder}")

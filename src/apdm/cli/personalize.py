@@ -45,7 +45,8 @@ A = TypeVar("A", bound=Personalizer)
 @dataclass(frozen=True)
 class Personalize(Generic[A]):
     """Attack a model: teach it a subject from the photos of its attack set. Writes what the field shares of
-    it: a diffusers folder, LoRA's factors or the learnt word."""
+    it: a diffusers folder, LoRA's factors or the learnt word. With the last two draws
+    'apdm generate MODEL --adapter OUTPUT_DIR'."""
 
     model: tyro.conf.Positional[str]
     """Diffusers folder, .safetensors file, hub id, or "toybox"."""

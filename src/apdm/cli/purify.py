@@ -41,7 +41,7 @@ class Purify:
     method: str = "jpeg"
     """flip, gaussian_blur, jpeg, resize, total_variation or gridpure; the flags of its settings follow."""
     model: str | None = None
-    """Diffusers folder, hub id, or "toybox", for gridpure."""
+    """Diffusers folder, .safetensors file, hub id, or "toybox", for gridpure."""
     resolution: int | None = None
     """Pixels a side, a multiple of 8; as the pictures are if not given, for gridpure the model's own."""
     device: str = "cpu"
