@@ -67,6 +67,8 @@ def test_parts_of_a_prompt_are_checked_too() -> None:
         prompts.instance_prompt(" ", "dog")
     with pytest.raises(InputError, match="class noun"):
         prompts.class_prompt('"dog"')
+    with pytest.raises(InputError, match="the class noun teddy_bear has underscores"):
+        prompts.instance_prompt("sks", "teddy_bear")
 
 
 def test_captions_have_the_names_of_their_pictures(tmp_path: Path) -> None:

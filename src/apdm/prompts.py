@@ -61,7 +61,7 @@ LIVE_TEMPLATES = _PLACES + _OUTFITS + _PROPERTIES
 
 def subject_phrase(identifier: str, class_noun: str) -> str:
     """What stands for the subject in a prompt: "sks dog"."""
-    return f"{checked(identifier, 'identifier')} {checked(class_noun, 'class noun')}"
+    return f"{checked(identifier, 'identifier')} {checked_noun(class_noun)}"
 
 
 def instance_prompt(identifier: str, class_noun: str) -> str:
@@ -71,7 +71,7 @@ def instance_prompt(identifier: str, class_noun: str) -> str:
 
 def class_prompt(class_noun: str) -> str:
     """For its class: "a photo of dog"."""
-    return f"a photo of {checked(class_noun, 'class noun')}"
+    return f"a photo of {checked_noun(class_noun)}"
 
 
 def fill(templates: Iterable[str], subject: str) -> tuple[str, ...]:
@@ -94,6 +94,14 @@ def checked(text: str, where: str = "prompt") -> str:
     if text.count("_") > 1 and " " not in text:
         raise InputError(f"the {where} {text} has underscores between its words", fix="write blanks")
     return text
+
+
+def checked_noun(class_noun: str) -> str:
+    """The class noun as `checked`; of two words, too, which published folders join by an underscore."""
+    noun = checked(class_noun, "class noun")
+    if "_" in noun:
+        raise InputError(f"the class noun {noun} has underscores between its words", fix="write blanks")
+    return noun
 
 
 def read_named_captions(path: Path) -> dict[str, str]:

@@ -195,10 +195,11 @@ def test_what_does_not_fit_a_checkpoint_is_refused(
     other.save(tmp_path / "model")
     moved = [job[0], str(tmp_path / "model"), *job[2:]]
     assert "made from another model's weights" in refused(capsys, *moved, *again, "latest")
-    assert "checkpoint-9/checkpoint.json does not exist: take" in refused(
-        capsys, *job, *again, "checkpoint-9"
-    )
+    assert "no checkpoint 'checkpoint-9': give latest" in refused(capsys, *job, *again, "checkpoint-9")
     assert "is not empty" in refused(capsys, *job, "--output_dir", stopped)
+    new = ["--output_dir", tmp_path / "new", "--resume_from_checkpoint", "latets"]
+    assert "no checkpoint 'latets'" in refused(capsys, *job, *new)
+    assert not (tmp_path / "new").exists()
     assert sorted(stopped.rglob("*")) == before
 
 

@@ -185,10 +185,12 @@ def _beginning(asked: str | None, folder: Path) -> Path | None:
     if asked is None:
         new_folder(folder)
         return None
+    named = Path(asked) if Path(asked).is_dir() else folder / asked
+    if asked != LATEST and not named.is_dir():
+        raise InputError(f"there is no checkpoint '{asked}'", fix=f"give {LATEST}, or the folder of one")
     own_folder(folder)
     if first():
         forget_parts(folder)
-    named = Path(asked) if Path(asked).is_dir() else folder / asked
     resumed = next(reversed(kept(folder)), None) if asked == LATEST else named
     if resumed is None and (folder / INDEX).exists():
         raise InputError(f"output folder '{folder}' holds a finished model", fix="give a new one")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from apdm.datasets.base import Dataset, Division, Source, existing, subfolders
 from apdm.errors import InputError
-from apdm.prompts import checked
+from apdm.prompts import checked_noun
 from apdm.subject import files
 
 
@@ -27,7 +27,7 @@ class Folders(Dataset):
     def _noun(self, source: Source) -> str:
         if source.class_noun is None:
             raise InputError("what the subjects are is not known", fix="give --class_noun")
-        return checked(source.class_noun, "class noun")
+        return checked_noun(source.class_noun)
 
     def class_noun(self, name: str) -> str:
         return self._class_noun
