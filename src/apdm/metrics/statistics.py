@@ -57,14 +57,15 @@ def mean_score(
     fingerprint: str,
     excluded: int = 0,
 ) -> Score:
-    """The mean of a metric's values of images, with its interval over them. Raises as `bootstrap`."""
+    """The mean of a metric's values of images, with its interval over them; NaN where all are `excluded`.
+    Raises as `bootstrap`."""
 
     def mean(sample: Float[ndarray, "images"]) -> float:
         return float(sample.mean())
 
-    interval = bootstrap(mean, values, seed=seed)
+    nothing = excluded > 0 and len(values) == 0
     return Score.of(
-        interval,
+        Interval(np.nan, np.nan, np.nan) if nothing else bootstrap(mean, values, seed=seed),
         metric=metric,
         n=len(values),
         direction=direction,
