@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from apdm.benchmark.cost_table import any_examined, cost_tables
+from apdm.benchmark.marks import mark
 from apdm.benchmark.outcome import (
     TO_OWNER,
     ListedModel,
@@ -163,6 +164,15 @@ def test_changes_are_paired(folder: Path, listing: Listing) -> None:
     assert fid.high is not None
     assert fid.high - 4.0 == pytest.approx(1.96 * 0.5**0.5, rel=0.05)  # of models: 3 and 5, redrawn
     assert entry(costs, "unprotected", "CLIP").value is None
+
+
+def test_distances_are_compared_half_by_half(make_outcome: Callable[..., Outcome]) -> None:
+    """Each half of the one lies 3 above the same half of the other, wherever that lies."""
+    plain, ours = (
+        replace(make_outcome("it-0", [0.0]), measured={"fid": measured(*fid), "clip": measured(0.1, 0.2)})
+        for fid in ((20, 21, 25), (23, 24, 28))
+    )
+    assert mark("fid", [ours], against=plain) == Entry(3.0, 3.0, 3.0, 2)
 
 
 def test_attacks_stand_beside_them(folder: Path, listing: Listing) -> None:
