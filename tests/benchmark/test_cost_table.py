@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from apdm.benchmark.cost_table import any_examined, cost_tables
+from apdm.benchmark.marks import mark
 from apdm.benchmark.outcome import (
     TO_OWNER,
     ListedModel,
@@ -165,6 +166,15 @@ def test_changes_are_paired(folder: Path, listing: Listing) -> None:
     assert entry(costs, "unprotected", "CLIP").value is None
 
 
+def test_distances_are_compared_half_by_half(make_outcome: Callable[..., Outcome]) -> None:
+    """Each half of the one lies 3 above the same half of the other, wherever that lies."""
+    plain, ours = (
+        replace(make_outcome("it-0", [0.0]), measured={"fid": measured(*fid), "clip": measured(0.1, 0.2)})
+        for fid in ((20, 21, 25), (23, 24, 28))
+    )
+    assert mark("fid", [ours], against=plain) == Entry(3.0, 3.0, 3.0, 2)
+
+
 def test_attacks_stand_beside_them(folder: Path, listing: Listing) -> None:
     _, costs, *_ = cost_tables(listing, folder)
     found = {it.name: entry(costs, "ours", it.name) for it in costs.columns}
@@ -183,6 +193,31 @@ def test_attacks_stand_beside_them(folder: Path, listing: Listing) -> None:
     bare = {it.name: entry(costs, "unprotected", it.name).value for it in costs.columns}
     assert (bare["similarity (judge)"], bare["protection rate"]) == (pytest.approx(0.8), None)
     assert bare["same class, strength ratio"] is bare["seconds a picture, ratio"] is None
+
+
+def test_what_was_drawn_before_the_attacks_is_redrawn_once(
+    folder: Path, listing: Listing, keep: Callable[..., None]
+) -> None:
+    """Likenesses 0, .2 and .4, for both seeds: in one redraw of 27 all three are the first. Were they redrawn
+    for each seed by itself, it would be one of 729."""
+
+    def likeness(*levels: float) -> Marks:
+        return {"similarity": measured(*levels)}
+
+    for digest in ("rex own", "rex again"):
+        keep(digest, "rex", likeness(0.5), likeness(0.8))
+    keep("rex before", "rex", likeness(0.0, 0.2, 0.4), likeness(0.2))
+    for digest in ("rex weak", "rex weak again"):
+        keep(digest, "rex", likeness(0.6), likeness(0.8))
+    ours = replace(listing.rows[1], cells={"dog": (("rex own", "rex again"),)})
+    weak = replace(ours, label="weak", cells={"dog": (("rex weak", "rex weak again"),)})
+    before = dict.fromkeys(("rex again", "rex weak", "rex weak again"), "rex before")
+    rows = listing.rows[0], ours, weak
+    tables = cost_tables(replace(listing, rows=rows, before={**listing.before, **before}), folder)
+    rate = entry(tables[1], "ours", "protection rate")
+    assert (rate.value, rate.low, rate.high) == pytest.approx((0.3 / 0.6, 0.3 / 0.8, 0.3 / 0.4))
+    beyond = entry(tables[3], "weak, shown to protect less", "beyond that of ours")
+    assert (beyond.value, beyond.low, beyond.high) == pytest.approx((-0.1 / 0.6, -0.1 / 0.4, -0.1 / 0.8))
 
 
 def test_a_tables_name_says_what_it_is(folder: Path, listing: Listing) -> None:

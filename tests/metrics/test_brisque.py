@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,8 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from apdm.direction import Direction
-from apdm.errors import InputError
 from apdm.metrics import brisque as module
-from apdm.metrics.brisque import all_flat, brisque, brisque_score
+from apdm.metrics.brisque import brisque, brisque_score
 from apdm.pixels import from_uint8
 
 TOLERANCE = 0.08  # the package solves for a shape what is here looked up on a grid of .001
@@ -108,8 +109,15 @@ def test_flat_pictures_are_left_out_and_counted() -> None:
     assert (found.n, found.excluded) == (2, 1)
     assert (found.metric, found.direction) == ("BRISQUE", Direction.HIGHER_PROTECTS)
     assert found.extractor == "brisque-0.2.0-svm"
-    with pytest.raises(InputError, match="all of 1 pictures are flat"):
-        brisque_score(flat, seed=0)
+
+
+def test_pictures_without_any_score_have_none_together() -> None:
+    """The one black, the other, too, but for its first row."""
+    pictures = torch.full((2, 3, 64, 64), -1.0)
+    pictures[1, :, 0] = 1.0
+    found = brisque_score(pictures, seed=0)
+    assert all(math.isnan(it) for it in (found.value, found.low, found.high))
+    assert (found.n, found.excluded) == (0, 2)
 
 
 def test_the_regressor_is_the_one_that_was_converted() -> None:
@@ -120,10 +128,3 @@ def test_the_regressor_is_the_one_that_was_converted() -> None:
     assert svm["coefficients"].sum().item() == pytest.approx(0, abs=1e-6)  # dual constraint of the SVR
     fingerprint = brisque_score(from_uint8(pattern(64)[None]), seed=0).fingerprint
     assert fingerprint == "e49d823b65a996539f7558e16152d5541a6c9fabb585cce21dd6e7a022f8f68e"
-
-
-def test_all_flat_means_every_one() -> None:
-    flat = torch.full((2, 3, 8, 8), 0.25)
-    assert all_flat(flat)
-    flat[1, 0, 3, 3] = -0.5
-    assert not all_flat(flat)

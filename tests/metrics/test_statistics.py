@@ -10,6 +10,7 @@ import pytest
 from apdm.errors import InputError
 from apdm.metrics.base import Interval
 from apdm.metrics.statistics import (
+    Statistic,
     attack_strength,
     bootstrap,
     cell_mean,
@@ -21,6 +22,7 @@ from apdm.metrics.statistics import (
     percentile_interval,
     protection_rate,
     rate_beyond,
+    strength_ratio,
 )
 from apdm.seeding import generator
 
@@ -228,6 +230,19 @@ def test_numerator_and_denominator_come_from_the_same_draw() -> None:
     cells = {"unprotected": flat, "protected": half, "class": zero}
     rate = hierarchical_bootstrap(protection_rate, cells, seed=0)
     assert (rate.value, rate.low, rate.high) == pytest.approx((0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize("statistic", [protection_rate, rate_beyond, strength_ratio])
+def test_an_attack_that_leads_away_from_the_subject_gains_nothing(statistic: Statistic) -> None:
+    """From .6 to .55, and to .52 or .58 on a protected model: part of a loss would look like protection."""
+    levels = {"class": 0.6, "unprotected": 0.55, "protected": 0.58, "rival": 0.52}
+    cells = {key: [[np.array([level])]] for key, level in levels.items()}
+    assert math.isnan(hierarchical_bootstrap(statistic, cells, seed=0).value)
+
+
+def test_a_judge_that_finds_the_class_more_like_the_subject_than_itself_has_no_strength_to_tell() -> None:
+    cells = {key: [[np.array([it])]] for key, it in (("class", 0.6), ("real", 0.5), ("unprotected", 0.55))}
+    assert math.isnan(hierarchical_bootstrap(attack_strength, cells, seed=0).value)
 
 
 def test_an_attack_that_gains_nothing_has_no_protection_rate() -> None:

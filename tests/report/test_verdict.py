@@ -113,6 +113,16 @@ def test_a_class_that_became_much_worse_by_any_measure_is_told(
     assert said(further(kept, measure, before, before, way))[0] is Finding.RESISTANCE
 
 
+def test_a_class_of_which_no_picture_can_be_scored_any_more_is_damaged(make_subject: MakeSubject) -> None:
+    way = Direction.LOWER_PRESERVES
+    was, flat = Figure(44, 43, 45, 8, "brisque", way), Figure(*UNDEFINED, 0, "brisque", way, excluded=8)
+    for before, finding in ((was, Finding.MAYBE_DAMAGE), (flat, Finding.RESISTANCE)):
+        sets = {"class_unprotected": before, "class_protected": flat}
+        found, sentence = said(dataclasses.replace(make_subject(), brisque=sets))
+        assert found is finding
+        assert ("(BRISQUE 44 before, undefined after)" in sentence) is (before is was)
+
+
 def test_only_a_distance_says_that_a_rate_above_one_is_no_damage(make_subject: MakeSubject) -> None:
     bare = make_subject(rate=(1.3, 1.1, 1.5))
     scored = further(bare, "CLIP score", 0.3, 0.3, Direction.HIGHER_PRESERVES)

@@ -214,12 +214,14 @@ def beyond_of(records: Records, first: ListedRow, row: ListedRow) -> Entry:
     """The row's protection rate less that of the row `first`, by the same attacks on the same subjects."""
     cells: dict[str, list[list[np.ndarray]]] = {key: [] for key in (*RATED, "rival")}
     for own, others in zip(subjects_of(row), subjects_of(first), strict=True):
-        pairs = [
-            (of_attack(records, it), of_attack(records, other)) for it, other in zip(own, others, strict=True)
-        ]
-        known = [it | {"rival": other["protected"]} for it, other in pairs if other and {*RATED} <= it.keys()]
+        pairs = zip(own, (of_attack(records, it) for it in others), strict=True)
+        known = {
+            digest: it | {"rival": other["protected"]}
+            for digest, other in pairs
+            if other and {*RATED} <= (it := of_attack(records, digest)).keys()
+        }
         for key in cells if known else ():
-            cells[key].append([it[key] for it in known])
+            cells[key].append(runs_of(records, key, known))
     return figure_of(rate_beyond, cells)
 
 
@@ -250,11 +252,18 @@ def attacked(
     for noun, subjects in row.cells.items():
         for number, own in enumerate(subjects):
             members = [own] if sort is None else row.models[noun][number].others.get(sort, ())
-            digests = [digest for runs in members for digest in dict.fromkeys(runs)]
-            known = [it for digest in digests if (it := of_attack(records, digest)).keys() >= set(rests_on)]
+            digests = [digest for runs in members for digest in runs]
+            known = {it: found for it in digests if (found := of_attack(records, it)).keys() >= {*rests_on}}
             for key in rests_on if known else ():
-                cells[key].append([it[key] for it in known])
+                cells[key].append(runs_of(records, key, known))
     return figure_of(statistic, cells)
+
+
+def runs_of(records: Records, key: str, known: Mapping[str, Mapping[str, np.ndarray]]) -> list[np.ndarray]:
+    """One of each attack; what the model drew before any attack counts once, however many began there."""
+    before = records.listing.before
+    runs = {before[digest] if key == "class" else digest: it[key] for digest, it in known.items()}
+    return list(runs.values())
 
 
 def figure_of(statistic: Statistic, cells: dict[str, list[list[np.ndarray]]]) -> Entry:

@@ -93,18 +93,14 @@ def other_subject_ratio(
 
 
 def brisque_figures(pictures: TrialPictures, seed: int) -> dict[str, Figure]:
-    """BRISQUE of each set that is shown; a set of flat pictures only has none."""
+    """BRISQUE of each set that is shown."""
     shown = {
         "attacked_unprotected": pictures.attacked_unprotected.shown,
         "attacked_protected": pictures.attacked_protected.shown,
         "class_unprotected": pictures.class_unprotected,
         "class_protected": pictures.class_protected,
     }
-    return {
-        name: brisque_figure(some, seed, BRISQUE_DIRECTIONS[name])
-        for name, some in shown.items()
-        if not brisque.all_flat(some)
-    }
+    return {name: brisque_figure(some, seed, BRISQUE_DIRECTIONS[name]) for name, some in shown.items()}
 
 
 def subject_cells(

@@ -158,7 +158,7 @@ def _flat(outcomes: Sequence[Outcome]) -> list[str]:
     """Says how many pictures have no BRISQUE, if any."""
     every = [value for it in outcomes for value in it.measured["brisque"].values]
     flat = every.count(None)
-    return [f"{flat} of {len(every)} pictures are flat and have no BRISQUE."] if flat else []
+    return [f"{flat} of {len(every)} pictures are flat, or all but, and have no BRISQUE."] if flat else []
 
 
 def _published(listing: Listing) -> list[str]:

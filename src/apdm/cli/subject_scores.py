@@ -12,7 +12,6 @@ from apdm.cli.figures import Measured
 from apdm.direction import Direction
 from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor
-from apdm.metrics.brisque import all_flat
 from apdm.metrics.face import Face, FaceBackend, fdfr_score, ism_score, largest_faces
 from apdm.metrics.statistics import Cell
 from apdm.subject import Subject
@@ -67,12 +66,11 @@ def likeness(cells: Mapping[str, Cell], eye: FeatureExtractor, seed: int) -> dic
 
 
 def defects(pictures: Mapping[str, Pixels], seed: int, watch: Watch) -> dict[str, Figure]:
-    """BRISQUE of each set; one of flat pictures only has none."""
+    """BRISQUE of each set."""
     figures = {}
     for done, (name, shown) in enumerate(pictures.items()):
         watch("BRISQUE", done, len(pictures), {})
-        if not all_flat(shown):
-            figures[name] = brisque_figure(shown, seed, BRISQUE_DIRECTIONS[name])
+        figures[name] = brisque_figure(shown, seed, BRISQUE_DIRECTIONS[name])
     watch("BRISQUE", len(pictures), len(pictures), {})
     return figures
 

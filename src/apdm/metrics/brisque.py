@@ -21,7 +21,6 @@ from torch import Tensor
 from torch.nn.functional import conv2d, interpolate
 
 from apdm.direction import Direction
-from apdm.errors import InputError
 from apdm.metrics.base import Score, digest
 from apdm.metrics.statistics import mean_score
 from apdm.pixels import to_uint8
@@ -38,31 +37,23 @@ def brisque(pixels: Pixels) -> Float64[Tensor, "b"]:
     """The score of each picture as it is saved with 8 bits: about 0 to 100, lower is better quality.
 
     Sides should be even; of an odd one the half scale leaves out the last row, unlike the package.
-    NaN for a flat picture, which has no contrasts. Values near 155.8 mean that every feature lies far
-    from all the regressor has seen.
+    NaN of a flat picture, which has no contrasts, and of a black one with a bright border, whose products
+    of contrasts are of one sign. Values near 155.8 mean that every feature lies far from all the regressor
+    has seen.
     """
     colours = torch.from_numpy(to_uint8(pixels)).double() / 255
     luminance = colours @ torch.tensor(LUMINANCE, dtype=torch.float64)
     return torch.stack([_score(picture[None, None]) for picture in luminance])
 
 
-def all_flat(pixels: Pixels) -> bool:
-    """Whether every picture is of one grey level or colour, so that none has a score."""
-    colours = to_uint8(pixels).reshape(len(pixels), -1, 3)
-    return bool((colours == colours[:, :1]).all())
-
-
 def brisque_score(pixels: Pixels, *, seed: int, direction: Direction = Direction.HIGHER_PROTECTS) -> Score:
-    """Mean over the pictures that have a score, with its interval over them; flat ones are counted.
+    """Mean over the pictures that have a score, with its interval over them; those without are counted. Where
+    none has one it is undefined (NaN) and n is 0.
 
     Of an attack's pictures a higher one protects; of any others the caller says what it speaks for.
-
-    Raises `InputError` if no picture has a score.
     """
     values = brisque(pixels)
     values = values[values.isfinite()].numpy()
-    if len(values) == 0:
-        raise InputError(f"all of {len(pixels)} pictures are flat", fix="look at them: BRISQUE has no value")
     return mean_score(
         values,
         seed=seed,

@@ -7,11 +7,11 @@ faces: the paper's RetinaFace and ArcFace give other numbers than dlib, which do
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -74,18 +74,19 @@ def ism_score(
     """Identity score matching: mean cosine to the mean of the references' embeddings as they are.
 
     n counts the pictures with a face, `excluded` those without. Where none has a face the value is undefined
-    (NaN) and n is 0. Raises `InputError` if there is no face in the references.
+    (NaN) and n is 0. Raises `InputError` if there is no picture, or no face in the references.
     """
     known = [face.embedding for face in references if face]
     if not known:
         raise InputError(f"{len(references)} references show no face", fix="give photos with a face")
-    seen = [face.embedding for face in faces if face]
-    about = {"metric": "ISM", "extractor": backend.name, "fingerprint": backend.fingerprint}
-    missed = len(faces) - len(seen)
-    if not seen:
-        return Score(
-            math.nan, math.nan, math.nan, n=0, excluded=missed, direction=Direction.LOWER_PROTECTS, **about
-        )
     person = torch.stack(known).double().mean(0, keepdim=True)
-    cosines = cosine_matrix(torch.stack(seen), person)[:, 0].numpy()
-    return mean_score(cosines, seed=seed, excluded=missed, direction=Direction.LOWER_PROTECTS, **about)
+    cosines = [float(cosine_matrix(face.embedding[None], person)) for face in faces if face]
+    return mean_score(
+        np.array(cosines),
+        seed=seed,
+        metric="ISM",
+        direction=Direction.LOWER_PROTECTS,
+        extractor=backend.name,
+        fingerprint=backend.fingerprint,
+        excluded=len(faces) - len(cosines),
+    )

@@ -22,7 +22,7 @@ from apdm.seeding import derive
 
 DRAWS = 2000  # our choice; Efron & Tibshirani ask for a thousand or more for percentiles
 LEVEL = 0.95
-SMALLEST_DENOMINATOR = 1e-6  # of a rate; below it a difference of mean cosines is rounding, our choice
+SMALLEST_GAIN = 1e-6  # that a rate is of; a smaller difference of mean cosines is rounding, our choice
 
 Cell = Sequence[Sequence[Float[ndarray, "images"]]]  # [subject][attack seed]: a value per image
 Means = Mapping[str, Float64[ndarray, "draws"]]
@@ -57,14 +57,15 @@ def mean_score(
     fingerprint: str,
     excluded: int = 0,
 ) -> Score:
-    """The mean of a metric's values of images, with its interval over them. Raises as `bootstrap`."""
+    """The mean of a metric's values of images, with its interval over them; NaN where all are `excluded`.
+    Raises as `bootstrap`."""
 
     def mean(sample: Float[ndarray, "images"]) -> float:
         return float(sample.mean())
 
-    interval = bootstrap(mean, values, seed=seed)
+    nothing = excluded > 0 and len(values) == 0
     return Score.of(
-        interval,
+        Interval(np.nan, np.nan, np.nan) if nothing else bootstrap(mean, values, seed=seed),
         metric=metric,
         n=len(values),
         direction=direction,
@@ -171,7 +172,8 @@ def attack_strength(means: Means) -> Float64[ndarray, "draws"]:
 
     (S_unprotected - S_class) / (S_real - S_class), from the mean similarities to the held-out photos of
     `unprotected` (the attack's pictures), `class` (the untouched model's pictures of the class) and
-    `real` (photos of the subject). Our definition; never clipped, NaN where the denominator vanishes.
+    `real` (photos of the subject). Our definition; never clipped, NaN where the judge does not find the
+    subject's own photos more like it than the class's pictures: there is no way to go then.
     """
     return _ratio(means["unprotected"] - means["class"], means["real"] - means["class"])
 
@@ -209,11 +211,10 @@ def cell_mean(cell: Cell) -> float:
     return float(np.mean([np.mean([np.mean(images) for images in subject]) for subject in cell]))
 
 
-def _ratio(
-    numerator: Float64[ndarray, "draws"], denominator: Float64[ndarray, "draws"]
-) -> Float64[ndarray, "draws"]:
-    defined = np.abs(denominator) > SMALLEST_DENOMINATOR
-    return np.where(defined, numerator / np.where(defined, denominator, 1.0), np.nan)
+def _ratio(part: Float64[ndarray, "draws"], gain: Float64[ndarray, "draws"]) -> Float64[ndarray, "draws"]:
+    """`part` of `gain`; of a loss there is none, and its sign would turn harm into protection."""
+    defined = gain > SMALLEST_GAIN
+    return np.where(defined, part / np.where(defined, gain, 1.0), np.nan)
 
 
 def _check(cells: Mapping[str, Cell]) -> None:

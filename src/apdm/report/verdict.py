@@ -127,8 +127,11 @@ def looks_alike(similarity: Similarity) -> bool:
 
 
 def much_worse(measure: str, pair: BeforeAfter) -> bool:
-    """Whether class pictures became much worse by a measure, beyond what the intervals leave to chance."""
+    """Whether class pictures became much worse by a measure, beyond what the intervals leave to chance; also
+    where not one of them has a value any more, as flat ones have no BRISQUE."""
     before, after = pair.unprotected, pair.protected
+    if after.n == 0 < before.n:
+        return True
     if after.direction is Direction.HIGHER_PRESERVES:
         return after.high < before.low and after.value < before.value / MUCH_WORSE
     grown = after.value > max(before.value + LEAST_RISE.get(measure, 0.0), MUCH_WORSE * before.value)
