@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,7 @@ import torch
 from apdm.benchmark import workshop
 from apdm.benchmark.cells import Cells
 from apdm.benchmark.protection import FIRST_ONLY, UNPROTECTED, placebo_name, protected_name, subjects_of
-from apdm.benchmark.protection_figures import Look, figures, likeness, pictures, rate_cells
+from apdm.benchmark.protection_figures import Look, figures, likeness, lowest, pictures, rate_cells
 from apdm.benchmark.record import Figure
 from apdm.benchmark.scenario import PLACEBOS
 from apdm.benchmark.workshop import Workshop
@@ -79,6 +80,14 @@ def test_a_rate_is_the_one_of_its_cells(stocked: Workshop, found: Found) -> None
 def test_the_headline_is_the_lowest_rate_from_the_attacks_own_length_on(found: Found) -> None:
     rates = [cast(Figure, found[f"protection_rate_{multiple}"]).value for multiple in ("1x", "2x")]
     assert cast(Figure, found["headline"]).value == min(rates)
+
+
+def test_an_undefined_rate_leaves_the_headline_undefined() -> None:
+    low, high, none = (Figure(value, value, value, 8) for value in (0.1, 0.2, math.nan))
+    for rates in ([high, low], [low, high]):
+        assert lowest(rates) is low
+    for rates in ([none, low], [low, none]):
+        assert lowest(rates) is none
 
 
 def test_likeness_along_the_attack_is_the_mean_of_its_pictures(stocked: Workshop, found: Found) -> None:

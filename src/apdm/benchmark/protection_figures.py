@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -97,7 +98,8 @@ def rate_cells(
 
 def other_cells(shop: Workshop) -> dict[str, Cell]:
     """The same of the other subjects: a row for each protected subject, in which every other and attack
-    seed counts alike, since they share the protected model."""
+    seed counts alike, since they share the protected model. What was drawn before any attack is repeated for
+    each attack seed, so that a redraw takes another's attacks and its class likeness together."""
     look = once(shop.scenario.attack)
     cells: dict[str, list[list[np.ndarray]]] = {"unprotected": [], "protected": [], "class": []}
     for class_noun in shop.scenario.class_nouns:
@@ -132,9 +134,7 @@ def figures(shop: Workshop) -> dict[str, Figure | dict[str, Figure]]:
             attack_strength, course[1.0], seed, Direction.REFERENCE, rests_on=("unprotected",)
         ),
         **{f"protection_rate_{multiple:g}x": rate(cells) for multiple, cells in course.items()},
-        "headline": min(
-            (rate(course[multiple]) for multiple in scenario.times if multiple >= 1), key=lambda it: it.value
-        ),
+        "headline": lowest(rate(course[multiple]) for multiple in scenario.times if multiple >= 1),
         "protection_rate_same_photos": rate(rate_cells(shop, protected_name, once(attack, "protect"))),
         "protection_rate_strongest": rate(rate_cells(shop, protected_name, once(scenario.strongest))),
         "other_subject_strength_ratio": figure(
@@ -161,6 +161,11 @@ def figures(shop: Workshop) -> dict[str, Figure | dict[str, Figure]]:
         for placebo in scenario.placebos
     }
     return found
+
+
+def lowest(rates: Iterable[Figure]) -> Figure:
+    """The one of the least value; an undefined one if there is any, since it may be the lowest."""
+    return min(rates, key=lambda it: -math.inf if math.isnan(it.value) else it.value)
 
 
 def likenesses(
