@@ -17,7 +17,7 @@ from pathlib import Path
 
 from apdm.backbones.base import Backbone
 from apdm.backbones.load import load
-from apdm.benchmark.grid import read_grid, read_size
+from apdm.benchmark.tables.grid import read_grid, read_size
 from apdm.benchmark.trial import Trial, TrialSettings
 from apdm.metrics.judges import TOYBOX, judge
 from apdm.metrics.similarity import per_image_similarity

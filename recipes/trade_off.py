@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from apdm.benchmark.frozen.scenario import read_scenario
 from apdm.benchmark.provenance import code
-from apdm.benchmark.scenario import read_scenario
-from apdm.benchmark.tabulate import said_of
+from apdm.benchmark.tables.tabulate import said_of
 from apdm.protectors.apdm import PUBLISHED
 from apdm.toybox.presets import ATTACK, PROTECTION, SAMPLING
 from rounding import FORMS

@@ -22,12 +22,12 @@ from torch import Tensor
 from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER, sha256
 from apdm.backbones.base import Sampling
 from apdm.backbones.load import load
-from apdm.benchmark.cells import Cell, Cells
-from apdm.benchmark.protection import UNPROTECTED
+from apdm.benchmark.frozen.cells import Cell, Cells
+from apdm.benchmark.frozen.jobs import UNPROTECTED
+from apdm.benchmark.frozen.scenario import Scenario
+from apdm.benchmark.frozen.workshop import Workshop, held_out_scene
 from apdm.benchmark.provenance import device_name
-from apdm.benchmark.scenario import Scenario
 from apdm.benchmark.store import plain
-from apdm.benchmark.workshop import Workshop, held_out_scene
 from apdm.metrics.base import NetworkExtractor
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.metrics.reader import Reader

@@ -24,7 +24,7 @@ import torch
 from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, sha256
 from apdm.backbones.base import Backbone
 from apdm.backbones.load import load
-from apdm.benchmark.scenario import read_scenario
+from apdm.benchmark.frozen.scenario import read_scenario
 from apdm.benchmark.store import plain
 from apdm.benchmark.trial import Trial, TrialSettings
 from apdm.losses.dpo import Reduction

@@ -20,7 +20,7 @@ import torch
 from apdm.backbones.base import Condition
 from apdm.backbones.load import load
 from apdm.backbones.stable_diffusion import StableDiffusion
-from apdm.benchmark.scenario import read_scenario
+from apdm.benchmark.frozen.scenario import read_scenario
 from apdm.metrics.judges import TOYBOX, judge
 from apdm.metrics.similarity import per_image_similarity
 from apdm.personalizers.base import Material, class_images, personalize

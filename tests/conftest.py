@@ -20,7 +20,7 @@ from apdm.seeding import generator
 
 if TYPE_CHECKING:
     from apdm.backbones.stable_diffusion import StableDiffusion
-    from apdm.benchmark.outcome import Listing, Outcome
+    from apdm.benchmark.tables.outcome import Listing, Outcome
 
 PatternSet = Callable[[int, str], EncodedImages]
 MeanError = Callable[[Backbone, EncodedImages], float]
@@ -235,7 +235,8 @@ MakeListing = Callable[..., "Listing"]
 @pytest.fixture(scope="session")
 def make_outcome() -> MakeOutcome:
     """A record "rex-0" of a cell of subject rex and seed 0, kept in a folder if one is given."""
-    from apdm.benchmark.outcome import EVALUATION, Measured, Outcome, Provenance, record_path, write
+    from apdm.benchmark.record import Provenance
+    from apdm.benchmark.tables.outcome import EVALUATION, Measured, Outcome, record_path, write
 
     def make(digest, similarity, brisque=(10.0,), control=(0.5,), folder=None, **changes):
         def measured(alike, defects):
@@ -269,7 +270,7 @@ def make_outcome() -> MakeOutcome:
 @pytest.fixture(scope="session")
 def make_listing() -> MakeListing:
     """A listing of rows (label, role, cells by class, published)."""
-    from apdm.benchmark.outcome import ListedRow, Listing
+    from apdm.benchmark.tables.outcome import ListedRow, Listing
 
     def make(*rows, **changes):
         fields = {

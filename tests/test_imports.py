@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-LIGHT = ("apdm.report", "apdm.benchmark.record", "apdm.benchmark.outcome", "apdm.cli.main")
+LIGHT = ("apdm.report", "apdm.benchmark.record", "apdm.benchmark.tables.outcome", "apdm.cli.main")
 
 # Imports every module twice. Libraries may draw random numbers when they are first imported, so the
 # streams are compared over the second time, when only our own modules run; the settings over both.

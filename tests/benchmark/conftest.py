@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from apdm.backbones.base import Sampling
-from apdm.benchmark import protection
-from apdm.benchmark.cells import Cells
-from apdm.benchmark.examiners import Examiners
-from apdm.benchmark.grid import read_grid, read_size
-from apdm.benchmark.methods import Methods
-from apdm.benchmark.plan import Plan, planned
-from apdm.benchmark.runner import Runner, Tools
-from apdm.benchmark.scenario import PLACEBOS, Scenario
-from apdm.benchmark.workshop import Workshop
+from apdm.benchmark.frozen import jobs as module
+from apdm.benchmark.frozen.cells import Cells
+from apdm.benchmark.frozen.scenario import PLACEBOS, Scenario
+from apdm.benchmark.frozen.workshop import Workshop
+from apdm.benchmark.tables.examiners import Examiners
+from apdm.benchmark.tables.grid import read_grid, read_size
+from apdm.benchmark.tables.methods import Methods
+from apdm.benchmark.tables.plan import Plan, planned
+from apdm.benchmark.tables.runner import Runner, Tools
 from apdm.errors import InputError
 from apdm.metrics.geneval import Detection
 from apdm.metrics.reader import Reader
@@ -294,8 +294,8 @@ def quick_defences(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def shorten_defences(patch: pytest.MonkeyPatch) -> None:
     """The two whose settings no scenario gives."""
-    patch.setattr(protection, "PUBLISHED", replace(PROTECTION, learning_rate=5e-6))
-    patch.setattr(protection, "ASCENT", Ascent(learning_rate=1e-3, max_train_steps=3))
+    patch.setattr(module, "PUBLISHED", replace(PROTECTION, learning_rate=5e-6))
+    patch.setattr(module, "ASCENT", Ascent(learning_rate=1e-3, max_train_steps=3))
 
 
 @pytest.fixture(scope="session")
@@ -304,5 +304,5 @@ def stocked(tmp_path_factory: pytest.TempPathFactory, shop_in: Callable[[Path], 
     shop = shop_in(tmp_path_factory.mktemp("frozen"))
     with pytest.MonkeyPatch.context() as patch:
         shorten_defences(patch)
-        protection.work(shop)
+        module.work(shop)
     return shop

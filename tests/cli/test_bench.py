@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from apdm.benchmark import cluster
-from apdm.benchmark.methods import METHODS
-from apdm.benchmark.runner import Runner, Tools
+from apdm.benchmark.tables import cluster
+from apdm.benchmark.tables.methods import METHODS
+from apdm.benchmark.tables.runner import Runner, Tools
 from apdm.cli import bench
 from apdm.cli.main import main
 from apdm.errors import InputError

@@ -14,8 +14,8 @@ import torch
 
 from apdm.backbones.base import Sampling
 from apdm.benchmark import provenance
-from apdm.benchmark.scenario import TWIN, Scenario, read_scenario
-from apdm.benchmark.workshop import Workshop
+from apdm.benchmark.frozen.scenario import TWIN, Scenario, read_scenario
+from apdm.benchmark.frozen.workshop import Workshop
 from apdm.cli import frozen
 from apdm.cli.main import main
 from apdm.errors import InputError

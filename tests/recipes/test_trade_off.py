@@ -21,9 +21,9 @@ import draw_trade_off
 import trade_off
 import trade_off_point
 from apdm.backbones.base import Sampling
-from apdm.benchmark.cells import Cells
+from apdm.benchmark.frozen.cells import Cells
+from apdm.benchmark.frozen.workshop import Workshop, held_out_scene
 from apdm.benchmark.trial import Trial, TrialSettings
-from apdm.benchmark.workshop import Workshop, held_out_scene
 from apdm.errors import InputError
 from apdm.metrics.base import NetworkExtractor
 from apdm.personalizers.dreambooth import DreamBooth

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from apdm.benchmark.record import PICTURE_SETS, SubjectResult
-from apdm.benchmark.table import Column, Entry, Line, Table
+from apdm.benchmark.tables.table import Column, Entry, Line, Table
 from apdm.report import write_report
 from apdm.report.paper_table import html
 

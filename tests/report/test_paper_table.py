@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from apdm.benchmark.table import Column, Entry, Line, Table
+from apdm.benchmark.tables.table import Column, Entry, Line, Table
 from apdm.report.numbers import MINUS
 from apdm.report.paper_table import html, latex, markdown, write_table
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from apdm.benchmark.outcome import Provenance
+from apdm.benchmark.record import Provenance
 from apdm.benchmark.store import versions
 
 PACKAGE = Path(__file__).resolve().parents[1]

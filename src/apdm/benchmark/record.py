@@ -63,6 +63,17 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """By which code and on what something was made. `commit` is the last one that changed the package;
+    `dirty` says whether there were uncommitted changes to it."""
+
+    commit: str
+    dirty: bool
+    device: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Similarity:
     """S, the mean cosine to held-out pictures of the subject, of six kinds of pictures.
 

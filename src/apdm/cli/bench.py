@@ -10,17 +10,17 @@ from pathlib import Path
 import torch
 import tyro
 
-from apdm.benchmark.cluster import Cluster, check_installed, make_on_ray
-from apdm.benchmark.grid import Size, is_grid, one_of, read_grid, read_size
-from apdm.benchmark.kept import AnyCell
-from apdm.benchmark.methods import METHODS
-from apdm.benchmark.outcome import LISTINGS, Listing, read_listings, write
-from apdm.benchmark.plan import Plan, costs, planned
 from apdm.benchmark.provenance import code
 from apdm.benchmark.record import LOG_FILE
-from apdm.benchmark.runner import Runner, Tools
-from apdm.benchmark.tabulate import code_of, digests_of, said_of
-from apdm.benchmark.works import Works
+from apdm.benchmark.tables.cluster import Cluster, check_installed, make_on_ray
+from apdm.benchmark.tables.grid import Size, is_grid, one_of, read_grid, read_size
+from apdm.benchmark.tables.kept import AnyCell
+from apdm.benchmark.tables.methods import METHODS
+from apdm.benchmark.tables.outcome import LISTINGS, Listing, read_listings, write
+from apdm.benchmark.tables.plan import Plan, costs, planned
+from apdm.benchmark.tables.runner import Runner, Tools
+from apdm.benchmark.tables.tabulate import code_of, digests_of, said_of
+from apdm.benchmark.tables.works import Works
 from apdm.cli import frozen
 from apdm.cli.arguments import read
 from apdm.cli.progress import progress

@@ -11,16 +11,16 @@ import torch
 
 from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER, sha256
 from apdm.backbones.load import load
-from apdm.benchmark.cells import ABOUT, Cells
-from apdm.benchmark.protection import ASCENT, finished, jobs, pairs_of, work
-from apdm.benchmark.protection_figures import figures, pictures
+from apdm.benchmark.frozen.cells import ABOUT, Cells
+from apdm.benchmark.frozen.figures import figures, pictures
+from apdm.benchmark.frozen.jobs import ASCENT, finished, jobs, pairs_of, work
+from apdm.benchmark.frozen.scenario import Scenario, read_scenario
+from apdm.benchmark.frozen.workshop import Workshop
 from apdm.benchmark.provenance import provenance
 from apdm.benchmark.reading import read_as
 from apdm.benchmark.record import LOG_FILE, Figure, as_json
-from apdm.benchmark.scenario import Scenario, read_scenario
 from apdm.benchmark.store import plain, save_text, without_kinds
-from apdm.benchmark.tabulate import said_of
-from apdm.benchmark.workshop import Workshop
+from apdm.benchmark.tables.tabulate import said_of
 from apdm.cli.progress import progress
 from apdm.cli.side_by_side import side_by_side
 from apdm.errors import InputError

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import tyro
 
-from apdm.benchmark.cost_table import any_examined, cost_tables
-from apdm.benchmark.outcome import read_listings
-from apdm.benchmark.tabulate import any_finished, tabulate
+from apdm.benchmark.tables.cost_table import any_examined, cost_tables
+from apdm.benchmark.tables.outcome import read_listings
+from apdm.benchmark.tables.tabulate import any_finished, tabulate
 from apdm.cli import frozen
 from apdm.cli.arguments import read
 from apdm.errors import InputError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import escape
 
-from apdm.benchmark.table import BEST, CONTROLS, PUBLISHED, SECOND, Column, Entry, Line, Table
+from apdm.benchmark.tables.table import BEST, CONTROLS, PUBLISHED, SECOND, Column, Entry, Line, Table
 from apdm.report.numbers import MINUS, decimal
 
 PLACES = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from apdm.benchmark.outcome import Listing, read_outcome
+from apdm.benchmark.tables.outcome import Listing, read_outcome
 from apdm.errors import InputError
 from apdm.report.pictures import is_person, read_picture, veil
 from apdm.report.strips import Shown, Strip, write_strips
