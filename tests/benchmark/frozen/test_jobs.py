@@ -131,6 +131,23 @@ def test_what_others_make_is_left_for_the_end(
     assert made == ["third", "second", "first"]
 
 
+def test_a_result_is_in_its_makers_hands_before_its_model_is_made(
+    tmp_path: Path, tiny: StableDiffusion, shop_in: ShopIn
+) -> None:
+    """Or two processes would begin the same one, a protection each."""
+    shop, hands = shop_in(tmp_path), []
+    who, attack = shop.subject("dog", 0), shop.scenario.attack
+    called = module.attack_name(attack, "made", who, "attack", 0, [2])
+
+    def give(name: str) -> StableDiffusion:
+        hands.append(shop.cells.busy(name))
+        return tiny
+
+    shop.attack(attack, lambda: give(called), "made", who, "attack", 0, [2])
+    shop.cost(lambda: give("cost/made"), "made")
+    assert hands == [True, True]
+
+
 def test_while_all_is_in_other_hands_it_waits_for_any(
     tmp_path: Path, shop_in: ShopIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
