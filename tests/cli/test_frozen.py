@@ -201,10 +201,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory, tiny: StableDiffusion, mean_
 
 @pytest.fixture
 def begun(whole: Path, tmp_path: Path, workers: list[Any]) -> Path:
-    """The same, but for an attack of the second seed and one on a placebo."""
+    """The same, but for an attack of the second seed, on which both subjects' figures rest, and one on a
+    placebo."""
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
-    for gone in ("attack/protected-dog-450001/dog-450001/attack-0.001-*-1", "attack/no-dpo-dog-450000/*/*-0"):
+    of_both_subjects = "attack/unprotected/dog-450002/*-1"
+    for gone in (of_both_subjects, "attack/no-dpo-dog-450000/*/*-0"):
         (found,) = (folder / "cells").glob(f"{gone}.safetensors")
         found.unlink()
     return folder

@@ -83,7 +83,7 @@ def tell(folder: Path, output: Path) -> Path:
 def write_figures(shop: Workshop, folder: Path, made_by: Mapping[str, object]) -> Path:
     """`protection.json`, its table (.md) and curves (.svg), `likeness.json` of every picture, and a sheet for
     each subject whose pictures are there."""
-    part, missing = finished(shop), sum(job.name not in shop.cells for job in jobs(shop))
+    part, missing = finished(shop), len({job.name for job in jobs(shop)} - {*shop.cells.names()})
     found = figures(replace(shop, scenario=part))
     told = {name: _json(it) for name, it in found.items()}
     record = {**told, "attack_seeds": part.attack_seeds, "missing_results": missing, **made_by}
