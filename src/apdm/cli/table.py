@@ -8,7 +8,8 @@ from pathlib import Path
 
 import tyro
 
-from apdm.benchmark.tables.cost_table import any_examined, cost_tables
+from apdm.benchmark.tables.cost_table import cost_tables
+from apdm.benchmark.tables.finished import any_examined
 from apdm.benchmark.tables.outcome import read_listings
 from apdm.benchmark.tables.tabulate import any_finished, tabulate
 from apdm.cli import frozen

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from apdm.benchmark.record import Provenance
-from apdm.benchmark.tables.cost_table import any_examined, cost_tables
+from apdm.benchmark.tables.cost_table import cost_tables
+from apdm.benchmark.tables.finished import any_examined
 from apdm.benchmark.tables.marks import mark
 from apdm.benchmark.tables.outcome import (
     TO_OWNER,
