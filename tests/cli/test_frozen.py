@@ -179,7 +179,11 @@ def test_results_alone_are_enough(
     assert (tmp_path / "kept" / "protection.json").read_text() == first
     assert not list((tmp_path / "kept").glob("sheet-*.png"))
     assert not (tmp_path / "kept" / "works").exists()
-    (said,) = (it for it in capsys.readouterr().out.splitlines() if it.startswith("no sheet of dog-450000: "))
+    (said,) = (
+        it
+        for it in capsys.readouterr().out.splitlines()
+        if it.startswith("no sheet of dog-450000 and attack seed 0: ")
+    )
     assert said.endswith("has not been made")  # which running it again would not change
 
 
@@ -238,6 +242,20 @@ def test_figures_of_a_gpu_are_told_without_one(begun: Path, tmp_path: Path) -> N
     assert (tmp_path / "told" / "protection.json").exists()
 
 
+def test_a_sheet_shows_the_first_attack_seed_whose_pictures_are_there(
+    whole: Path, workers: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    """Those of the first were made elsewhere, of one of the two dogs; what of it is there is not mixed in."""
+    run, titles = tmp_path / "run", list[str]()
+    shutil.copytree(whole, run)
+    for gone in (run / "works" / "shown").rglob("protected-dog-450000/dog-450000/*-0.safetensors"):
+        gone.unlink()
+    monkeypatch.setattr(frozen, "write_strips", lambda shown, _: titles.extend(it.subject for it in shown))
+    main(["table", str(run), "--output_dir", str(tmp_path / "told")])
+    assert titles == ["dog-450000, attack seed 1", "dog-450001, attack seed 0"]
+    assert capsys.readouterr().out.startswith("no sheet of dog-450000 and attack seed 0: ")
+
+
 def test_before_the_first_attack_seed_is_there_nothing_is_told(
     begun: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -258,7 +276,7 @@ def test_a_sheet_shows_the_first_eight_pictures_of_each_prompt(
     monkeypatch.setattr(frozen, "pairs_of", lambda _: [dog])
     sheets: dict[Path, list[Shown]] = {}
     monkeypatch.setattr(frozen, "write_strips", lambda shown, path: sheets.update({path: shown}))
-    scenario = SimpleNamespace(images_per_prompt=10)
+    scenario = SimpleNamespace(images_per_prompt=10, attack_seeds=(0,))
     frozen.write_sheets(cast("Workshop", SimpleNamespace(scenario=scenario)), tmp_path)
     ((path, (shown,)),) = sheets.items()
     assert path == tmp_path / "sheet-dog-450000.png"

@@ -13,7 +13,7 @@ from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER, sha256
 from apdm.backbones.load import load
 from apdm.benchmark.frozen.cells import ABOUT, Cells
 from apdm.benchmark.frozen.figures import figures, pictures
-from apdm.benchmark.frozen.jobs import ASCENT, finished, jobs, pairs_of, work
+from apdm.benchmark.frozen.jobs import ASCENT, Pair, finished, jobs, pairs_of, work
 from apdm.benchmark.frozen.scenario import Scenario, read_scenario
 from apdm.benchmark.frozen.workshop import Workshop
 from apdm.benchmark.provenance import provenance
@@ -128,22 +128,29 @@ def every_likeness(cells: Cells) -> dict[str, object]:
 
 
 def write_sheets(shop: Workshop, folder: Path) -> None:
-    """`sheet-SUBJECT.png` each in `folder`, with the first pictures of both prompts; none where pictures are
-    missing, of attacks that were made elsewhere."""
-    each = shop.scenario.images_per_prompt
-    rows = [place for place in range(2 * each) if place % each < ON_SHEET]
+    """`sheet-SUBJECT.png` each in `folder`; none of a subject whose pictures are nowhere all there."""
     for pair in pairs_of(shop):
-        subject = pair.subject
+        if shown := first_shown(shop, pair):
+            write_strips([shown], folder / f"sheet-{pair.subject.name}.png")
+
+
+def first_shown(shop: Workshop, pair: Pair) -> Shown | None:
+    """The first pictures of both prompts, of the first attack seed of which all are there: those of attacks
+    that were made elsewhere are not."""
+    each, subject = shop.scenario.images_per_prompt, pair.subject
+    rows = [place for place in range(2 * each) if place % each < ON_SHEET]
+    for seed in shop.scenario.attack_seeds:
         try:
-            drawn = pictures(shop, subject.class_noun, pair.number)
+            drawn = pictures(shop, subject.class_noun, pair.number, seed)
         except InputError as error:
-            print(f"no sheet of {subject.name}: {error.what}")
+            print(f"no sheet of {subject.name} and attack seed {seed}: {error.what}")
             continue
         strips = [
             Strip(heading, to_images(from_uint8(some.numpy()[[it for it in rows if it < len(some)]])))
             for heading, some in drawn.items()
         ]
-        write_strips([Shown(subject.name, strips)], folder / f"sheet-{subject.name}.png")
+        return Shown(f"{subject.name}, attack seed {seed}", strips)
+    return None
 
 
 def work_share(share: Share, watch: Watch) -> None:

@@ -114,15 +114,15 @@ def test_each_subject_has_a_rate_of_its_own(stocked: Workshop, found: Found) -> 
         assert rate.value == pytest.approx((was - now) / (was - of_class), rel=1e-4)
 
 
-def test_the_pictures_are_those_of_the_first_seed(stocked: Workshop) -> None:
+def test_the_pictures_are_those_of_the_seed(stocked: Workshop) -> None:
     first, second = subjects_of(stocked, "dog")
     attack = stocked.scenario.attack
-    shown = pictures(stocked, "dog", 0)
+    shown = pictures(stocked, "dog", 0, 1)
     assert len(shown) == 1 + 2 * 3 + 2 + len(PLACEBOS) + 2 + 2
-    assert "published preset" not in pictures(stocked, "dog", 1)
+    assert "published preset" not in pictures(stocked, "dog", 1, 0)
 
     def seen(model: str, stops: Sequence[int]) -> torch.Tensor:
-        called = workshop.attack_name(attack, model, first, "attack", 0, stops)
+        called = workshop.attack_name(attack, model, first, "attack", 1, stops)
         return stocked.works.read(workshop.shown_name(called))["pictures"]
 
     end = [attack.max_train_steps]
@@ -146,7 +146,7 @@ def test_what_only_the_first_subject_has_is_asked_of_no_other(
         return {"pictures": torch.zeros(9)}
 
     monkeypatch.setattr(Cells, "read", read)
-    shown = pictures(shop, "dog", number)
+    shown = pictures(shop, "dog", number, 0)
     subject = subjects_of(shop, "dog")[number]
     assert {it for it in PLACEBOS if placebo_name(shop, it, subject) in asked} == {*PLACEBOS} - missing
     assert {*PLACEBOS} & {*shown} == {*PLACEBOS} - missing

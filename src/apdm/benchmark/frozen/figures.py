@@ -187,8 +187,8 @@ def likenesses(
     }
 
 
-def pictures(shop: Workshop, class_noun: str, number: int) -> dict[str, Tensor]:
-    """The class's subject `number` and what was drawn after the first seed's attacks, uint8 [n h w 3] by what
+def pictures(shop: Workshop, class_noun: str, number: int, seed: int) -> dict[str, Tensor]:
+    """The class's subject `number` and what was drawn after the attacks of `seed`, uint8 [n h w 3] by what
     it shows. Attacks' pictures of one place have the same prompt and seed. Raises `InputError` where some are
     no longer there."""
     subjects, other = subjects_of(shop, class_noun), others_of(shop, class_noun)[0]
@@ -197,7 +197,7 @@ def pictures(shop: Workshop, class_noun: str, number: int) -> dict[str, Tensor]:
     models = {UNPROTECTED: UNPROTECTED, "protected": protected_name(subject)}
 
     def drawn(name: str, look: Look, who: Subject = subject) -> Tensor:
-        called = attack_name(look.attack, name, who, look.photos, scenario.attack_seeds[0], look.stops)
+        called = attack_name(look.attack, name, who, look.photos, seed, look.stops)
         return shop.works.read(shown_name(called))["pictures"][list(look.stops).index(look.at)]
 
     found = {"photos": torch.from_numpy(to_uint8(subject.pixels("attack", shop.backbone.resolution)))}

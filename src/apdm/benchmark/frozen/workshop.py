@@ -130,7 +130,7 @@ class Workshop:
         stops: Sequence[int],
     ) -> Cell:
         """`attack` on the model that `give` gives, looked at after each of `stops` steps: `likeness` [stops
-        images] to who's held-out photos. Pictures of the first seed's are kept to be looked at."""
+        images] to who's held-out photos. The pictures are kept to be looked at."""
         called = attack_name(attack, name, who, photos, seed, stops)
 
         def make() -> Cell:
@@ -146,9 +146,8 @@ class Workshop:
                 self.trial.evaluation_pictures(attacked, who.phrase)
                 for attacked in course(model, attack, material, seed, stops, told)
             ]
-            if seed == self.scenario.attack_seeds[0]:
-                shown = torch.stack([torch.from_numpy(to_uint8(p)) for p in pictures])
-                self.works.get(shown_name(called), lambda: {"pictures": shown})
+            shown = torch.stack([torch.from_numpy(to_uint8(p)) for p in pictures])
+            self.works.get(shown_name(called), lambda: {"pictures": shown})
             held_out = who.pixels("held_out", size)
             return {"likeness": torch.stack([per_image_similarity(self.eye, p, held_out) for p in pictures])}
 
