@@ -15,7 +15,7 @@ from apdm.errors import InputError, unknown
 
 VERBS = {
     "demo": "protect the Toybox against two subjects, attack, measure, report",
-    "protect": "make a model refuse to be personalised on a subject",
+    "protect": "make a model resist being personalised on a subject",
     "estimate": "say what a protection will take, before anything is loaded",
     "personalize": "attack a model: teach it a subject",
     "cloak": "change a subject's photos a little, so that a model learns them badly",
@@ -32,7 +32,7 @@ VERBS = {
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # such errors name no file
 HELP = (
     "usage: apdm VERB [options]\n\n"
-    "Makes a text-to-image model refuse to be personalised on a chosen subject, and measures it.\n\n"
+    "Makes a text-to-image model resist being personalised on a chosen subject, and measures it.\n\n"
     + "".join(f"  {verb:<12} {line}\n" for verb, line in VERBS.items())
     + "\nFlags may stand in a TOML or YAML file: apdm VERB --config FILE.\nExample: apdm protect --help"
 )

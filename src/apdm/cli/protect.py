@@ -1,4 +1,4 @@
-"""`apdm protect`: make a model refuse to be personalised on a subject, or on several."""
+"""`apdm protect`: make a model resist being personalised on a subject, or on several."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ S = TypeVar("S", bound=Settings)
 
 @dataclass(frozen=True)
 class Protect(Generic[S]):
-    """Make a model refuse to be personalised on a subject, or on several. Writes a diffusers folder with its
+    """Make a model resist being personalised on a subject, or on several. Writes a diffusers folder with its
     card, the settings (apdm.json), the paired positives and the log (log.jsonl).
 
     The flags are those of the method: with --method imma --help they are IMMA's."""
