@@ -1,6 +1,7 @@
 """What `apdm estimate` says beside what is measured, stage by stage, on a CPU.
 
     python benchmarks/estimate_error.py                    # the Toybox and a tiny model of every family
+    python benchmarks/estimate_error.py --narrow           # three of 140 to 200 million weights, 12 GB
 
 Measured are the tensors that torch's profiler hears of, as in `protection_speed.py`, with the model's own on
 top, which were there before it listened. A line for each model and protection.
@@ -8,6 +9,7 @@ top, which were there before it listened. A line for each model and protection.
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,6 +27,7 @@ from apdm.protectors.table import PROTECTORS, Protector
 from apdm.steps import State
 from apdm.toybox import presets
 from protection_speed import peak_bytes
+from random_models import NARROW, narrow, random
 
 PHOTOS = 4
 METHODS = ("apdm", "apdm-published", "apdm-without-l2p", "ascent", "imma")
@@ -66,32 +69,49 @@ def measured(backbone: Backbone, protector: Protector) -> dict[str, int]:
     return {"drawing": loaded + drawing, "encoding": loaded + encoding, "protecting": loaded + protecting}
 
 
-def cases(folder: Path) -> Iterator[tuple[str, str, str, Protector]]:
-    """Name and place of a model, name and settings of a protection; few inner steps, for time."""
+Case = tuple[str, str, str, Protector]  # name and place of a model, name and settings of a protection
+
+
+def cases(folder: Path) -> Iterator[Case]:
+    """The Toybox in several ways, and a tiny model of every family; few inner steps, for time."""
     for method in METHODS:
         protector = PROTECTORS[method].using(presets.PROTECTIONS[method])
         if method == "apdm-published":
-            protector = protector.using(replace(presets.PROTECTIONS[method], inner_steps=3))
+            protector = short(protector)
         yield "toybox", "toybox", method, protector
     for family, make in FAMILIES.items():
         make().save(folder / family)
-        protector = PROTECTORS["apdm"]
-        yield (
-            family,
-            str(folder / family),
-            "apdm",
-            protector.using(replace(protector.settings, inner_steps=3)),
-        )
+        yield family, str(folder / family), "apdm", short(PROTECTORS["apdm"])
+
+
+def narrow_cases(folder: Path) -> Iterator[Case]:
+    for layout in NARROW:
+        yield layout, narrow(layout, folder / layout), "apdm", short(PROTECTORS["apdm"], num_class_images=4)
+
+
+def short(protector: Protector, **changes: int) -> Protector:
+    return protector.using(replace(protector.settings, inner_steps=3, **changes))
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--narrow", action="store_true")
+    args = parser.parse_args()
+    torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        for name, place, method, protector in cases(Path(folder)):
+        for name, place, method, protector in (narrow_cases if args.narrow else cases)(Path(folder)):
             said: Estimate = estimate(place, protector, PHOTOS, sampling=SAMPLING)
-            found = measured(load(place), protector)
-            for stage, value in found.items():
+            backbone = random(place, "cpu") if args.narrow else load(place)
+            millions = sum(it.numel() for it in backbone.network.parameters()) / 1e6
+            for stage, value in measured(backbone, protector).items():
                 apart = getattr(said, stage) / value - 1
-                print(f"{name:8} {method:18} {stage:10} {value / 1e6:7.1f} MB, estimate {apart:+.1%}")
+                print(
+                    f"{name:8} {millions:6.1f} M {method:18} {stage:10} {value / 1e6:8.1f} MB, "
+                    f"estimate {apart:+.1%}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -12,22 +12,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from apdm.backbones.base import Sampling
 from apdm.backbones.execution import Execution
-from apdm.backbones.single_file import CONFIGS, clip_tokenizer
 from apdm.benchmark.estimate import estimate
 from apdm.errors import InputError
 from apdm.protectors.apdm import PUBLISHED
 from apdm.protectors.table import PROTECTORS, Protector
 from published_loop import protect_as_published
+from random_models import sd15
 
 SHORT = replace(PUBLISHED, outer_steps=2, inner_steps=2, num_class_images=4)
 CHECKPOINTED, OFFLOADED = {"gradient_checkpointing": True}, {"offload": True}
@@ -46,15 +44,6 @@ WAYS = {
 
 def as_published(backbone, subjects, settings, seed, watch, steps):
     return protect_as_published(backbone, *subjects, settings, seed, lambda *losses: None)
-
-
-def sd15(folder: Path) -> str:
-    """A folder of Stable Diffusion 1.5's configs, in which the weights are missing."""
-    shutil.copytree(CONFIGS / "sd1", folder)
-    clip_tokenizer("<|endoftext|>").save_pretrained(folder / "tokenizer")
-    for part in ("unet", "vae", "text_encoder"):
-        save_file({"none": torch.zeros(1)}, folder / part / "model.safetensors")
-    return str(folder)
 
 
 def main() -> None:

@@ -25,14 +25,15 @@ import torch
 
 from apdm.backbones.base import Backbone, Sampling
 from apdm.backbones.execution import Execution
-from apdm.backbones.load import blank, load
+from apdm.backbones.load import load
 from apdm.benchmark.estimate import estimate
 from apdm.protectors.apdm import PUBLISHED, protect
 from apdm.protectors.material import ProtectionMaterial
 from apdm.protectors.table import PROTECTORS, Protector
-from memory import as_published, sd15
+from memory import as_published
 from protection_speed import machine, material, runs, synchronise
 from published_loop import protect_as_published
+from random_models import random, sd15
 
 CLASS_IMAGES = 16  # that `protection_speed.material` has
 COMPARED = 10  # inner steps whose losses are compared
@@ -145,12 +146,6 @@ def main() -> None:
         for name in args.ways:
             found = measured(backbone, of, WAYS[name], args.inner_steps, args.rounds)
             write(name, {**found, "estimated bytes": estimated(model, WAYS[name], args.side)})
-
-
-def random(folder: str, device: str) -> Backbone:
-    """A model of the configs in `folder`, its weights as its classes draw them."""
-    backbone = blank(folder)
-    return type(backbone)(backbone.pipeline.to(device), backbone.name)  # pyright: ignore
 
 
 if __name__ == "__main__":

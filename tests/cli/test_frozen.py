@@ -179,12 +179,7 @@ def test_results_alone_are_enough(
     assert (tmp_path / "kept" / "protection.json").read_text() == first
     assert not list((tmp_path / "kept").glob("sheet-*.png"))
     assert not (tmp_path / "kept" / "works").exists()
-    (said,) = (
-        it
-        for it in capsys.readouterr().out.splitlines()
-        if it.startswith("no sheet of dog-450000 and attack seed 0: ")
-    )
-    assert said.endswith("has not been made")  # which running it again would not change
+    assert "no sheet of dog-450000: its pictures are not here\n" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
@@ -242,18 +237,22 @@ def test_figures_of_a_gpu_are_told_without_one(begun: Path, tmp_path: Path) -> N
     assert (tmp_path / "told" / "protection.json").exists()
 
 
-def test_a_sheet_shows_the_first_attack_seed_whose_pictures_are_there(
+def test_a_sheet_shows_the_attack_seed_of_which_most_pictures_are_there(
     whole: Path, workers: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
 ) -> None:
-    """Those of the first were made elsewhere, of one of the two dogs; what of it is there is not mixed in."""
-    run, titles = tmp_path / "run", list[str]()
+    """Of one dog those of the first were drawn elsewhere; what of them is here is not mixed in. Of the other
+    dog they are those of the first, where a placebo's alone are not here."""
+    run, shown = tmp_path / "run", list[Shown]()
     shutil.copytree(whole, run)
-    for gone in (run / "works" / "shown").rglob("protected-dog-450000/dog-450000/*-0.safetensors"):
-        gone.unlink()
-    monkeypatch.setattr(frozen, "write_strips", lambda shown, _: titles.extend(it.subject for it in shown))
+    for gone in ("protected-dog-450000/dog-450000", "no-dpo-dog-450001/dog-450001"):
+        for seed in (0, 1) if gone.startswith("no-dpo") else (0,):
+            for picture in (run / "works" / "shown").rglob(f"{gone}/*-{seed}.safetensors"):
+                picture.unlink()
+    monkeypatch.setattr(frozen, "write_strips", lambda some, _: shown.extend(some))
     main(["table", str(run), "--output_dir", str(tmp_path / "told")])
-    assert titles == ["dog-450000, attack seed 1", "dog-450001, attack seed 0"]
-    assert capsys.readouterr().out.startswith("no sheet of dog-450000 and attack seed 0: ")
+    assert [it.subject for it in shown] == ["dog-450000, attack seed 1", "dog-450001, attack seed 0"]
+    headings = [{strip.heading for strip in it.strips} for it in shown]
+    assert headings[0] - headings[1] == {"no DPO"}
 
 
 def test_before_the_first_attack_seed_is_there_nothing_is_told(

@@ -128,29 +128,26 @@ def every_likeness(cells: Cells) -> dict[str, object]:
 
 
 def write_sheets(shop: Workshop, folder: Path) -> None:
-    """`sheet-SUBJECT.png` each in `folder`; none of a subject whose pictures are nowhere all there."""
+    """`sheet-SUBJECT.png` each in `folder`; none of a subject whose attacks were all made elsewhere."""
     for pair in pairs_of(shop):
-        if shown := first_shown(shop, pair):
+        if shown := most_shown(shop, pair):
             write_strips([shown], folder / f"sheet-{pair.subject.name}.png")
 
 
-def first_shown(shop: Workshop, pair: Pair) -> Shown | None:
-    """The first pictures of both prompts, of the first attack seed of which all are there: those of attacks
-    that were made elsewhere are not."""
-    each, subject = shop.scenario.images_per_prompt, pair.subject
+def most_shown(shop: Workshop, pair: Pair) -> Shown | None:
+    """The first pictures of both prompts, of the attack seed of which most are there."""
+    each, subject, seeds = shop.scenario.images_per_prompt, pair.subject, shop.scenario.attack_seeds
     rows = [place for place in range(2 * each) if place % each < ON_SHEET]
-    for seed in shop.scenario.attack_seeds:
-        try:
-            drawn = pictures(shop, subject.class_noun, pair.number, seed)
-        except InputError as error:
-            print(f"no sheet of {subject.name} and attack seed {seed}: {error.what}")
-            continue
-        strips = [
-            Strip(heading, to_images(from_uint8(some.numpy()[[it for it in rows if it < len(some)]])))
-            for heading, some in drawn.items()
-        ]
-        return Shown(f"{subject.name}, attack seed {seed}", strips)
-    return None
+    drawn = {seed: pictures(shop, subject.class_noun, pair.number, seed) for seed in seeds}
+    seed = max(seeds, key=lambda seed: len(drawn[seed]))
+    if not any(heading.startswith("protected, ") for heading in drawn[seed]):
+        print(f"no sheet of {subject.name}: its pictures are not here")
+        return None
+    strips = [
+        Strip(heading, to_images(from_uint8(some.numpy()[[it for it in rows if it < len(some)]])))
+        for heading, some in drawn[seed].items()
+    ]
+    return Shown(f"{subject.name}, attack seed {seed}", strips)
 
 
 def work_share(share: Share, watch: Watch) -> None:

@@ -188,30 +188,33 @@ def likenesses(
 
 
 def pictures(shop: Workshop, class_noun: str, number: int, seed: int) -> dict[str, Tensor]:
-    """The class's subject `number` and what was drawn after the attacks of `seed`, uint8 [n h w 3] by what
-    it shows. Attacks' pictures of one place have the same prompt and seed. Raises `InputError` where some are
-    no longer there."""
+    """The class's subject `number` and what was drawn after the attacks of `seed`, as far as it is there:
+    uint8 [n h w 3] by what it shows. Attacks' pictures of one place have the same prompt and seed."""
     subjects, other = subjects_of(shop, class_noun), others_of(shop, class_noun)[0]
     subject, twin = subjects[number], subjects[number - 1]
     scenario, end = shop.scenario, once(shop.scenario.attack)
     models = {UNPROTECTED: UNPROTECTED, "protected": protected_name(subject)}
+    photos = subject.pixels("attack", shop.backbone.resolution)
+    found = {"photos": torch.from_numpy(to_uint8(photos))}
 
-    def drawn(name: str, look: Look, who: Subject = subject) -> Tensor:
-        called = attack_name(look.attack, name, who, look.photos, seed, look.stops)
-        return shop.works.read(shown_name(called))["pictures"][list(look.stops).index(look.at)]
+    def show(heading: str, name: str, look: Look, who: Subject = subject) -> None:
+        drawn = shown_name(attack_name(look.attack, name, who, look.photos, seed, look.stops))
+        if drawn in shop.works:
+            found[heading] = shop.works.read(drawn)["pictures"][list(look.stops).index(look.at)]
 
-    found = {"photos": torch.from_numpy(to_uint8(subject.pixels("attack", shop.backbone.resolution)))}
     for multiple, look in looks(scenario).items():
-        found |= {f"{model}, {multiple:g}x": drawn(name, look) for model, name in models.items()}
-    found["protected, same photos"] = drawn(models["protected"], once(scenario.attack, "protect"))
-    found["protected, strongest attack"] = drawn(models["protected"], once(scenario.strongest))
+        for model, name in models.items():
+            show(f"{model}, {multiple:g}x", name, look)
+    show("protected, same photos", models["protected"], once(scenario.attack, "protect"))
+    show("protected, strongest attack", models["protected"], once(scenario.strongest))
     for placebo, (name, _) in placebos(shop, subject, twin).items():
         if covers(placebo, number):
-            found[placebo] = drawn(name, end)
+            show(placebo, name, end)
     for model, name in models.items():
-        found[f"another {class_noun}, {model}"] = drawn(name, end, other)
+        show(f"another {class_noun}, {model}", name, end, other)
         of_class = class_name(name, class_noun, scenario.class_images)
-        found[f"class, {model}"] = shop.works.read(of_class)["pictures"]
+        if of_class in shop.works:
+            found[f"class, {model}"] = shop.works.read(of_class)["pictures"]
     return found
 
 
