@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> None:
     wishes = _wishes(wanted)
     locate(wanted.model)
     if wanted.adapter:
-        check_adapter(wanted.adapter)
+        check_adapter(wanted.adapter, [wish.prompt for wish in wishes])
     folder = new_folder(wanted.output_dir)
     backbone = load(wanted.model, wanted.device)
     if wanted.adapter:
