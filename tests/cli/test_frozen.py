@@ -238,6 +238,19 @@ def test_figures_of_a_gpu_are_told_without_one(begun: Path, tmp_path: Path) -> N
     assert (tmp_path / "told" / "protection.json").exists()
 
 
+@pytest.mark.parametrize("missing", [[], ["one"]])
+def test_results_that_nothing_says_who_made_are_refused(
+    missing: list[str], tmp_path: Path, workers: list[Any]
+) -> None:
+    """Or the record would name the code that tells them, or goes on."""
+    shop = frozen.workshop(frozen.Share(read_scenario_of(tmp_path), tmp_path, "cpu"), silent)
+    frozen.provenance_of(shop, missing)
+    shop.cells.get("one", lambda: {"x": torch.ones(1)})
+    (tmp_path / "cells" / "made_by.json").unlink(missing_ok=True)
+    with pytest.raises(InputError, match=r"made_by.json' is not there, which says what made the results"):
+        frozen.provenance_of(shop, missing)
+
+
 def test_before_the_first_attack_seed_is_there_nothing_is_told(
     begun: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
