@@ -255,6 +255,19 @@ def test_a_sheet_shows_the_attack_seed_of_which_most_pictures_are_there(
     assert headings[0] - headings[1] == {"no DPO"}
 
 
+@pytest.mark.parametrize("missing", [[], ["one"]])
+def test_results_that_nothing_says_who_made_are_refused(
+    missing: list[str], tmp_path: Path, workers: list[Any]
+) -> None:
+    """Or the record would name the code that tells them, or goes on."""
+    shop = frozen.workshop(frozen.Share(read_scenario_of(tmp_path), tmp_path, "cpu"), silent)
+    frozen.provenance_of(shop, missing)
+    shop.cells.get("one", lambda: {"x": torch.ones(1)})
+    (tmp_path / "cells" / "made_by.json").unlink(missing_ok=True)
+    with pytest.raises(InputError, match=r"made_by.json' is not there, which says what made the results"):
+        frozen.provenance_of(shop, missing)
+
+
 def test_before_the_first_attack_seed_is_there_nothing_is_told(
     begun: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

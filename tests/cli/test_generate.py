@@ -88,5 +88,5 @@ def test_an_adapter_is_put_on_the_model(
     assert not torch.equal(one, other)
     assert json.loads((tmp_path / "with" / "apdm.json").read_text())["adapter"] == "learnt"
     rest = ("--adapter", photos, "--output_dir", tmp_path / "no")
-    assert "holds no LoRA" in refused("generate", model, *asked, *rest)
+    assert "is no folder with" in refused("generate", model, *asked, *rest)
     assert not (tmp_path / "no").exists()

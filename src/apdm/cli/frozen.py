@@ -107,9 +107,13 @@ def part_of(part: Scenario, whole: Scenario) -> str:
 
 def provenance_of(shop: Workshop, missing: Sequence[str]) -> dict[str, object]:
     """By what the results are made. Raises `InputError` where some are `missing` and the others, or what is
-    there to make them with, are of other code: the record would name a commit that did not make them."""
+    there to make them with, are of other code, or nothing says of which: the record would name a commit that
+    did not make them."""
     here = asdict(provenance(shop.backbone.device))
     notes = [kept.folder / "made_by.json" for kept in (shop.cells, shop.works)]
+    if shop.cells.names() and not notes[0].exists():
+        what = f"'{notes[0]}' is not there, which says what made the results"
+        raise InputError(what, fix="copy it from where they were made")
     said = [json.loads(note.read_text()) if note.exists() else here for note in notes]
     for note, was in zip(notes, said, strict=True) if missing else ():
         if (was["commit"], was["dirty"]) != (here["commit"], here["dirty"]):

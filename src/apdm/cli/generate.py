@@ -51,7 +51,8 @@ class Generate:
     num_images: int = 8
     """Pictures for each prompt."""
     adapter: Path | None = None
-    """Put on the model first: a folder that 'apdm personalize' wrote for LoRA or Textual Inversion."""
+    """Put on the model first: a folder that 'apdm personalize' wrote for LoRA or Textual Inversion, or one
+    where a file of others has its name (pytorch_lora_weights.safetensors, learned_embeds.safetensors)."""
     preset: str = "published"
     """Defaults of the sampling: "published" or "toybox"."""
     device: str = "cpu"
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str]) -> None:
     wishes = _wishes(wanted)
     locate(wanted.model)
     if wanted.adapter:
-        check_adapter(wanted.adapter)
+        check_adapter(wanted.adapter, [wish.prompt for wish in wishes])
     folder = new_folder(wanted.output_dir)
     backbone = load(wanted.model, wanted.device)
     if wanted.adapter:

@@ -79,7 +79,7 @@ def test_ascent_goes_as_far_as_protection(
 ) -> None:
     monkeypatch.setattr(module, "ASCENT", Ascent(learning_rate=1e-3, max_train_steps=50))
     shop = shop_in(tmp_path)
-    subject = shop.subject("dog", 0)
+    subject = workshop.reported_toy("dog", 0)
     wanted = module.moved(tiny, module.protected_model(shop, subject))
     assert wanted <= module.moved(tiny, module.ascended_model(shop, subject)) < 3 * wanted
 
@@ -136,7 +136,7 @@ def test_a_result_is_in_its_makers_hands_before_its_model_is_made(
 ) -> None:
     """Or two processes would begin the same one, a protection each."""
     shop, hands = shop_in(tmp_path), []
-    who, attack = shop.subject("dog", 0), shop.scenario.attack
+    who, attack = workshop.reported_toy("dog", 0), shop.scenario.attack
     called = module.attack_name(attack, "made", who, "attack", 0, [2])
 
     def give(name: str) -> StableDiffusion:

@@ -17,6 +17,7 @@ from apdm.benchmark.frozen.workshop import (
     class_name,
     cost_name,
     model_name,
+    reported_toy,
 )
 from apdm.errors import InputError
 from apdm.personalizers.base import Material
@@ -103,11 +104,11 @@ def covers(placebo: str, number: int) -> bool:
 
 
 def subjects_of(shop: Workshop, class_noun: str) -> list[Subject]:
-    return [shop.subject(class_noun, index) for index in shop.scenario.subjects]
+    return [reported_toy(class_noun, index) for index in shop.scenario.subjects]
 
 
 def others_of(shop: Workshop, class_noun: str) -> list[Subject]:
-    return [shop.subject(class_noun, index) for index in shop.scenario.others]
+    return [reported_toy(class_noun, index) for index in shop.scenario.others]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -82,23 +82,6 @@ class Workshop:
             self.scenario.seed,
         )
         return Trial(self.backbone, settings, self.watch)
-
-    @cached_property
-    def _toys(self) -> TemporaryDirectory[str]:
-        """Where the subjects' photos lie as long as the workshop is there."""
-        return TemporaryDirectory(prefix="apdm-toys-")
-
-    @cached_property
-    def _subjects(self) -> dict[tuple[str, int], Subject]:
-        return {}
-
-    def subject(self, class_noun: str, index: int) -> Subject:
-        """The class's toy number `index` of the reported seeds, rendered once."""
-        if (class_noun, index) not in self._subjects:
-            seed = Purpose.REPORTED.seed(index)
-            place = Path(self._toys.name) / f"{class_noun}-{seed}"
-            self._subjects[class_noun, index] = toy_subject(place, class_noun, seed, Purpose.REPORTED)
-        return self._subjects[class_noun, index]
 
     def model(self, name: str, make: Callable[[], Backbone]) -> Backbone:
         """The model called `name`, made by `make` if it is not there."""
@@ -203,6 +186,18 @@ class Workshop:
     def _pictures(self, model: Backbone, prompts: Sequence[str], watch: Watch) -> Pixels:
         seeds = [derive(self.scenario.seed, "cost", number) for number in range(len(prompts))]
         return model.generate(prompts, seeds, self.sampling, watch)
+
+
+@cache
+def reported_toy(class_noun: str, index: int) -> Subject:
+    """The class's toy number `index` of the reported seeds, rendered once in a process."""
+    seed = Purpose.REPORTED.seed(index)
+    return toy_subject(Path(_toys().name) / f"{class_noun}-{seed}", class_noun, seed, Purpose.REPORTED)
+
+
+@cache
+def _toys() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="apdm-toys-")
 
 
 def model_name(model: str) -> str:
