@@ -93,7 +93,7 @@ def write_figures(shop: Workshop, folder: Path, made_by: Mapping[str, object]) -
     save_text(so_far + table(found), written.with_suffix(".md"))
     save_text(course(found), written.with_suffix(".svg"))
     save_text(json.dumps(every_likeness(shop.cells), indent=1) + "\n", folder / "likeness.json")
-    write_sheets(replace(shop, scenario=part), folder)
+    write_sheets(shop, folder)
     return written
 
 
