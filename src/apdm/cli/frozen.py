@@ -140,18 +140,18 @@ def write_sheets(shop: Workshop, folder: Path) -> None:
 
 def most_shown(shop: Workshop, pair: Pair) -> Shown | None:
     """The first pictures of both prompts, of the attack seed of which most are there."""
-    each, subject, seeds = shop.scenario.images_per_prompt, pair.subject, shop.scenario.attack_seeds
+    each, name, seeds = shop.scenario.images_per_prompt, pair.subject.name, shop.scenario.attack_seeds
     rows = [place for place in range(2 * each) if place % each < ON_SHEET]
-    drawn = {seed: pictures(shop, subject.class_noun, pair.number, seed) for seed in seeds}
+    drawn = {seed: pictures(shop, pair, seed) for seed in seeds}
     seed = max(seeds, key=lambda seed: len(drawn[seed]))
     if not any(heading.startswith("protected, ") for heading in drawn[seed]):
-        print(f"no sheet of {subject.name}: its pictures are not here")
+        print(f"no sheet of {name}: its pictures are not here")
         return None
     strips = [
         Strip(heading, to_images(from_uint8(some.numpy()[[it for it in rows if it < len(some)]])))
         for heading, some in drawn[seed].items()
     ]
-    return Shown(f"{subject.name}, attack seed {seed}", strips)
+    return Shown(f"{name}, attack seed {seed}", strips)
 
 
 def work_share(share: Share, watch: Watch) -> None:

@@ -14,7 +14,14 @@ import torch
 from apdm.benchmark.frozen import workshop
 from apdm.benchmark.frozen.cells import Cells
 from apdm.benchmark.frozen.figures import Look, figures, likeness, lowest, pictures, rate_cells
-from apdm.benchmark.frozen.jobs import FIRST_ONLY, UNPROTECTED, placebo_name, protected_name, subjects_of
+from apdm.benchmark.frozen.jobs import (
+    FIRST_ONLY,
+    UNPROTECTED,
+    pairs_of,
+    placebo_name,
+    protected_name,
+    subjects_of,
+)
 from apdm.benchmark.frozen.scenario import PLACEBOS
 from apdm.benchmark.frozen.workshop import Workshop
 from apdm.benchmark.record import Figure
@@ -115,11 +122,12 @@ def test_each_subject_has_a_rate_of_its_own(stocked: Workshop, found: Found) -> 
 
 
 def test_the_pictures_are_those_of_the_seed(stocked: Workshop) -> None:
-    first, second = subjects_of(stocked, "dog")
+    pair, other = pairs_of(stocked)[:2]
+    first, second = pair.subject, other.subject
     attack = stocked.scenario.attack
-    shown = pictures(stocked, "dog", 0, 1)
+    shown = pictures(stocked, pair, 1)
     assert len(shown) == 1 + 2 * 3 + 2 + len(PLACEBOS) + 2 + 2
-    assert "published preset" not in pictures(stocked, "dog", 1, 0)
+    assert "published preset" not in pictures(stocked, other, 0)
 
     def seen(model: str, stops: Sequence[int]) -> torch.Tensor:
         called = workshop.attack_name(attack, model, first, "attack", 1, stops)
@@ -147,9 +155,9 @@ def test_what_only_the_first_subject_has_is_asked_of_no_other(
 
     monkeypatch.setattr(Cells, "read", read)
     monkeypatch.setattr(Cells, "__contains__", lambda *_: True)
-    shown = pictures(shop, "dog", number, 0)
-    subject = subjects_of(shop, "dog")[number]
-    assert {it for it in PLACEBOS if placebo_name(shop, it, subject) in asked} == {*PLACEBOS} - missing
+    pair = pairs_of(shop)[number]
+    shown = pictures(shop, pair, 0)
+    assert {it for it in PLACEBOS if placebo_name(shop, it, pair.subject) in asked} == {*PLACEBOS} - missing
     assert {*PLACEBOS} & {*shown} == {*PLACEBOS} - missing
 
 

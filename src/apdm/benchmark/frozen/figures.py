@@ -13,6 +13,7 @@ from torch import Tensor
 
 from apdm.benchmark.frozen.jobs import (
     UNPROTECTED,
+    Pair,
     covers,
     others_of,
     placebo_name,
@@ -187,11 +188,10 @@ def likenesses(
     }
 
 
-def pictures(shop: Workshop, class_noun: str, number: int, seed: int) -> dict[str, Tensor]:
-    """The class's subject `number` and what was drawn after the attacks of `seed`, as far as it is there:
-    uint8 [n h w 3] by what it shows. Attacks' pictures of one place have the same prompt and seed."""
-    subjects, other = subjects_of(shop, class_noun), others_of(shop, class_noun)[0]
-    subject, twin = subjects[number], subjects[number - 1]
+def pictures(shop: Workshop, pair: Pair, seed: int) -> dict[str, Tensor]:
+    """The pair's subject and what was drawn after the attacks of `seed`, as far as it is there: uint8
+    [n h w 3] by what it shows. Attacks' pictures of one place have the same prompt and seed."""
+    subject, noun = pair.subject, pair.subject.class_noun
     scenario, end = shop.scenario, once(shop.scenario.attack)
     models = {UNPROTECTED: UNPROTECTED, "protected": protected_name(subject)}
     photos = subject.pixels("attack", shop.backbone.resolution)
@@ -207,12 +207,12 @@ def pictures(shop: Workshop, class_noun: str, number: int, seed: int) -> dict[st
             show(f"{model}, {multiple:g}x", name, look)
     show("protected, same photos", models["protected"], once(scenario.attack, "protect"))
     show("protected, strongest attack", models["protected"], once(scenario.strongest))
-    for placebo, (name, _) in placebos(shop, subject, twin).items():
-        if covers(placebo, number):
+    for placebo, (name, _) in placebos(shop, subject, pair.twin).items():
+        if covers(placebo, pair.number):
             show(placebo, name, end)
     for model, name in models.items():
-        show(f"another {class_noun}, {model}", name, end, other)
-        of_class = class_name(name, class_noun, scenario.class_images)
+        show(f"another {noun}, {model}", name, end, others_of(shop, noun)[0])
+        of_class = class_name(name, noun, scenario.class_images)
         if of_class in shop.works:
             found[f"class, {model}"] = shop.works.read(of_class)["pictures"]
     return found
