@@ -1,7 +1,7 @@
 """What `apdm estimate` says beside what is measured, stage by stage, on a CPU.
 
     python benchmarks/estimate_error.py                    # the Toybox and a tiny model of every family
-    python benchmarks/estimate_error.py --narrow           # three of 140 to 200 million weights, 12 GB
+    python benchmarks/estimate_error.py --narrow           # three of 142 to 248 million weights, 13 GB
 
 Measured are the tensors that torch's profiler hears of, as in `protection_speed.py`, with the model's own on
 top, which were there before it listened. A line for each model and protection.
