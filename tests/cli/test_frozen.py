@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ import torch
 
 from apdm.backbones.base import Sampling
 from apdm.benchmark import provenance
+from apdm.benchmark.frozen.jobs import pairs_of
 from apdm.benchmark.frozen.scenario import TWIN, Scenario, read_scenario
-from apdm.benchmark.frozen.workshop import Workshop
 from apdm.cli import frozen
 from apdm.cli.main import main
 from apdm.errors import InputError
@@ -179,7 +179,7 @@ def test_results_alone_are_enough(
     assert (tmp_path / "kept" / "protection.json").read_text() == first
     assert not list((tmp_path / "kept").glob("sheet-*.png"))
     assert not (tmp_path / "kept" / "works").exists()
-    assert "no sheet of dog-450000: its pictures are not here\n" in capsys.readouterr().out
+    assert "no sheet of dog-450000: its attacks' pictures are not here\n" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
@@ -279,21 +279,20 @@ def test_before_the_first_attack_seed_is_there_nothing_is_told(
 
 
 def test_a_sheet_shows_the_first_eight_pictures_of_each_prompt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, workers: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of ten each, whose grey says their place; and all photos, of which there are fewer."""
     grey = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1).expand(20, 8, 8, 3)
-    monkeypatch.setattr(frozen, "pictures", lambda *_: {"photos": grey[:3], "protected, 1x": grey})
-    dog = SimpleNamespace(subject=SimpleNamespace(name="dog-450000", class_noun="dog"), number=0)
-    monkeypatch.setattr(frozen, "pairs_of", lambda _: [dog])
-    sheets: dict[Path, list[Shown]] = {}
-    monkeypatch.setattr(frozen, "write_strips", lambda shown, path: sheets.update({path: shown}))
-    scenario = SimpleNamespace(images_per_prompt=10, attack_seeds=(0,))
-    frozen.write_sheets(cast("Workshop", SimpleNamespace(scenario=scenario)), tmp_path)
-    ((path, (shown,)),) = sheets.items()
-    assert path == tmp_path / "sheet-dog-450000.png"
-    places = {it.heading: [int(np.asarray(one)[0, 0, 0]) for one in it.pictures] for it in shown.strips}
-    assert places == {"photos": [0, 1, 2], "protected, 1x": [*range(8), *range(10, 18)]}
+    monkeypatch.setattr(frozen, "attack_pictures", lambda *_: {"protected, 1x": grey})
+    scenario = read_scenario(whole.parent / "small.toml")
+    shop = frozen.workshop(frozen.Share(scenario, whole, "cpu"), silent)
+    shown = frozen.most_shown(
+        replace(shop, scenario=replace(scenario, images_per_prompt=10)), pairs_of(shop)[0]
+    )
+    assert shown is not None
+    strips = {it.heading: it.pictures for it in shown.strips}
+    assert [int(np.asarray(it)[0, 0, 0]) for it in strips["protected, 1x"]] == [*range(8), *range(10, 18)]
+    assert len(strips["photos"]) == len(pairs_of(shop)[0].subject.attack)
 
 
 def test_the_committed_results_give_the_committed_figures(tmp_path: Path) -> None:

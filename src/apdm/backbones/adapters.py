@@ -64,7 +64,8 @@ def put_on(backbone: PipelineBackbone, folder: Path) -> None:
 
 
 def _add_factors(pipeline: Any, folder: Path) -> None:
-    """diffusers only warns of factors that it finds no layer for, and would draw without them."""
+    """diffusers only warns of factors that it finds no layer for, and would draw without them. They are
+    counted: where it makes several layers of one that is stored (Flux), a missing one may go unseen."""
     stored = _layers(folder / FACTORS)
     with _quiet():
         pipeline.load_lora_weights(folder, weight_name=FACTORS)
@@ -109,8 +110,8 @@ def _learn_word(backbone: PipelineBackbone, folder: Path) -> None:
     with torch.no_grad():
         for rows, file in zip(learnt, files, strict=True):
             if rows.shape != stored[file].shape:
-                wide, narrow = (" x ".join(map(str, it.shape)) for it in (stored[file], rows))
-                raise ValueError(f"{file} has {wide} numbers, and the model takes {narrow}")
+                given, taken = (" x ".join(map(str, it.shape)) for it in (stored[file], rows))
+                raise ValueError(f"{file} has {given} numbers, and the model takes {taken}")
             rows.copy_(stored[file])
 
 

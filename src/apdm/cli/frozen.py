@@ -12,7 +12,7 @@ import torch
 from apdm.assets import TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER, sha256
 from apdm.backbones.load import load
 from apdm.benchmark.frozen.cells import ABOUT, Cells
-from apdm.benchmark.frozen.figures import figures, pictures
+from apdm.benchmark.frozen.figures import attack_pictures, class_pictures, figures
 from apdm.benchmark.frozen.jobs import ASCENT, Pair, finished, jobs, pairs_of, work
 from apdm.benchmark.frozen.scenario import Scenario, read_scenario
 from apdm.benchmark.frozen.workshop import Workshop
@@ -27,7 +27,7 @@ from apdm.errors import InputError
 from apdm.metrics.base import FeatureExtractor, NetworkExtractor
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
 from apdm.metrics.reader import Reader
-from apdm.pixels import from_uint8, to_images
+from apdm.pixels import from_uint8, to_images, to_uint8
 from apdm.protectors.apdm import PUBLISHED
 from apdm.report.frozen import course, table
 from apdm.report.strips import Shown, Strip, write_strips
@@ -139,19 +139,22 @@ def write_sheets(shop: Workshop, folder: Path) -> None:
 
 
 def most_shown(shop: Workshop, pair: Pair) -> Shown | None:
-    """The first pictures of both prompts, of the attack seed of which most are there."""
-    each, name, seeds = shop.scenario.images_per_prompt, pair.subject.name, shop.scenario.attack_seeds
-    rows = [place for place in range(2 * each) if place % each < ON_SHEET]
-    drawn = {seed: pictures(shop, pair, seed) for seed in seeds}
+    """The first pictures of both prompts, of the attack seed of which most are there: of the whole scenario,
+    also where its figures are not told yet."""
+    each, subject, seeds = shop.scenario.images_per_prompt, pair.subject, shop.scenario.attack_seeds
+    drawn = {seed: attack_pictures(shop, pair, seed) for seed in seeds}
     seed = max(seeds, key=lambda seed: len(drawn[seed]))
-    if not any(heading.startswith("protected, ") for heading in drawn[seed]):
-        print(f"no sheet of {name}: its pictures are not here")
+    if not drawn[seed]:
+        print(f"no sheet of {subject.name}: its attacks' pictures are not here")
         return None
+    photos = torch.from_numpy(to_uint8(subject.pixels("attack", shop.backbone.resolution)))
+    shown = {"photos": photos} | drawn[seed] | class_pictures(shop, subject)
+    rows = [place for place in range(2 * each) if place % each < ON_SHEET]
     strips = [
         Strip(heading, to_images(from_uint8(some.numpy()[[it for it in rows if it < len(some)]])))
-        for heading, some in drawn[seed].items()
+        for heading, some in shown.items()
     ]
-    return Shown(f"{name}, attack seed {seed}", strips)
+    return Shown(f"{subject.name}, attack seed {seed}", strips)
 
 
 def work_share(share: Share, watch: Watch) -> None:

@@ -13,7 +13,15 @@ import torch
 
 from apdm.benchmark.frozen import workshop
 from apdm.benchmark.frozen.cells import Cells
-from apdm.benchmark.frozen.figures import Look, figures, likeness, lowest, pictures, rate_cells
+from apdm.benchmark.frozen.figures import (
+    Look,
+    attack_pictures,
+    class_pictures,
+    figures,
+    likeness,
+    lowest,
+    rate_cells,
+)
 from apdm.benchmark.frozen.jobs import (
     FIRST_ONLY,
     UNPROTECTED,
@@ -125,9 +133,10 @@ def test_the_pictures_are_those_of_the_seed(stocked: Workshop) -> None:
     pair, other = pairs_of(stocked)[:2]
     first, second = pair.subject, other.subject
     attack = stocked.scenario.attack
-    shown = pictures(stocked, pair, 1)
-    assert len(shown) == 1 + 2 * 3 + 2 + len(PLACEBOS) + 2 + 2
-    assert "published preset" not in pictures(stocked, other, 0)
+    shown = attack_pictures(stocked, pair, 1)
+    assert len(shown) == 2 * 3 + 2 + len(PLACEBOS) + 2
+    assert list(class_pictures(stocked, first)) == ["class, unprotected", "class, protected"]
+    assert "published preset" not in attack_pictures(stocked, other, 0)
 
     def seen(model: str, stops: Sequence[int]) -> torch.Tensor:
         called = workshop.attack_name(attack, model, first, "attack", 1, stops)
@@ -156,7 +165,7 @@ def test_what_only_the_first_subject_has_is_asked_of_no_other(
     monkeypatch.setattr(Cells, "read", read)
     monkeypatch.setattr(Cells, "__contains__", lambda *_: True)
     pair = pairs_of(shop)[number]
-    shown = pictures(shop, pair, 0)
+    shown = attack_pictures(shop, pair, 0)
     assert {it for it in PLACEBOS if placebo_name(shop, it, pair.subject) in asked} == {*PLACEBOS} - missing
     assert {*PLACEBOS} & {*shown} == {*PLACEBOS} - missing
 

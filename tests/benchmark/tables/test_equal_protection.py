@@ -99,9 +99,9 @@ def test_what_protects_less_is_named_and_not_compared(equal: Callable[..., Table
 
 def test_an_undefined_rate_does_not_disturb_the_order(equal: Callable[..., Table]) -> None:
     undefined = line("undefined", (float("nan"), float("nan")), 0.0, 0.0, 1.0)
-    low, high = (line(f"rate {rate}", (rate, -0.1), 0.0, 0.0, 1.0) for rate in (0.01, 0.3))
+    low, high = (line(f"rate {rate}", (rate, -0.1), 0.0, 0.0, 1.0) for rate in (-0.2, 0.3))
     order = [it.label.partition(",")[0] for it in equal(PLAIN, OURS, low, undefined, high).lines]
-    assert order == ["ours", "rate 0.3", "rate 0.01", "undefined"]
+    assert order == ["ours", "rate 0.3", "rate -0.2", "undefined"]
 
 
 def test_one_row_alone_has_no_place(equal: Callable[..., Table]) -> None:

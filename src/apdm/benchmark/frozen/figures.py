@@ -45,7 +45,6 @@ from apdm.metrics.statistics import (
     strength_ratio,
 )
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.pixels import to_uint8
 from apdm.subject import SetName, Subject
 
 
@@ -188,14 +187,12 @@ def likenesses(
     }
 
 
-def pictures(shop: Workshop, pair: Pair, seed: int) -> dict[str, Tensor]:
-    """The pair's subject and what was drawn after the attacks of `seed`, as far as it is there: uint8
-    [n h w 3] by what it shows. Attacks' pictures of one place have the same prompt and seed."""
+def attack_pictures(shop: Workshop, pair: Pair, seed: int) -> dict[str, Tensor]:
+    """What was drawn after the attacks of `seed`, as far as it is there: uint8 [n h w 3] by what it shows.
+    Those of one place have the same prompt and seed."""
     subject, noun = pair.subject, pair.subject.class_noun
     scenario, end = shop.scenario, once(shop.scenario.attack)
-    models = {UNPROTECTED: UNPROTECTED, "protected": protected_name(subject)}
-    photos = subject.pixels("attack", shop.backbone.resolution)
-    found = {"photos": torch.from_numpy(to_uint8(photos))}
+    models, found = models_of(subject), dict[str, Tensor]()
 
     def show(heading: str, name: str, look: Look, who: Subject = subject) -> None:
         drawn = shown_name(attack_name(look.attack, name, who, look.photos, seed, look.stops))
@@ -212,10 +209,25 @@ def pictures(shop: Workshop, pair: Pair, seed: int) -> dict[str, Tensor]:
             show(placebo, name, end)
     for model, name in models.items():
         show(f"another {noun}, {model}", name, end, others_of(shop, noun)[0])
-        of_class = class_name(name, noun, scenario.class_images)
-        if of_class in shop.works:
-            found[f"class, {model}"] = shop.works.read(of_class)["pictures"]
     return found
+
+
+def class_pictures(shop: Workshop, subject: Subject) -> dict[str, Tensor]:
+    """What both models drew of the class before any attack, as far as it is there."""
+    names = {
+        model: class_name(name, subject.class_noun, shop.scenario.class_images)
+        for model, name in models_of(subject).items()
+    }
+    return {
+        f"class, {model}": shop.works.read(name)["pictures"]
+        for model, name in names.items()
+        if name in shop.works
+    }
+
+
+def models_of(subject: Subject) -> dict[str, str]:
+    """The two that are compared, by what is said of them."""
+    return {UNPROTECTED: UNPROTECTED, "protected": protected_name(subject)}
 
 
 def costs(shop: Workshop) -> dict[str, Figure]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import inf, isfinite
 from statistics import mean
 
 from apdm.benchmark.tables.marks import NOWHERE
@@ -102,17 +102,17 @@ def equal_table(listing: Listing, costs: Table, beyond: Mapping[str, Entry], fir
         f"{listing.title}: costs at equal protection",
         (*heads, *columns),
         (
-            *sorted(ranked, key=lambda line: finite(line.entries[2])),
-            *sorted(others, key=lambda line: finite(line.entries[0]), reverse=True),
+            *sorted(ranked, key=lambda line: line.entries[2].value or 0.0),
+            *sorted(others, key=lambda line: measured(line.entries[0]), reverse=True),
         ),
         (NOTE.format(first=first, columns=len(columns)), *costs.notes),
         f"Place 1 bold, place 2 underlined, of the rows compared. {ARROWS}",
     )
 
 
-def finite(entry: Entry) -> float:
-    """Its value; 0 where there is none or it is undefined, which has no place in an order."""
-    return entry.value if entry.value is not None and isfinite(entry.value) else 0.0
+def measured(entry: Entry) -> float:
+    """Its value; one that is undefined or not there stands below all that are."""
+    return entry.value if entry.value is not None and isfinite(entry.value) else -inf
 
 
 def place_in(column: Column, own: Entry, every: Sequence[Entry]) -> int:
