@@ -165,7 +165,10 @@ def test_what_is_wrong_with_a_folder_is_said_without_a_model(files, said: str, t
 
 def test_a_word_that_one_of_the_prompts_says_will_do(tmp_path: Path) -> None:
     save_file({"<new1>": ROW}, tmp_path / "learned_embeds.safetensors")
-    check_adapter(tmp_path, ["a photo of a dog", "a <new1>, in the snow"])
+    without, with_it = "a photo of a dog", "a <new1>, in the snow"
+    check_adapter(tmp_path, [without, with_it])
+    with pytest.raises(InputError, match="no prompt says '<new1>'"):
+        check_adapter(tmp_path, [without])
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
