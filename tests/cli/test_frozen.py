@@ -255,6 +255,18 @@ def test_a_sheet_shows_the_attack_seed_of_which_most_pictures_are_there(
     assert headings[0] - headings[1] == {"no DPO"}
 
 
+@pytest.mark.parametrize("note", ["about.json", "made_by.json"])
+@pytest.mark.parametrize("damaged", ["{", "{}", "[]"])
+def test_a_damaged_note_is_named(
+    note: str, damaged: str, begun: Path, workers: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (begun / "cells" / note).write_text(damaged)
+    with pytest.raises(SystemExit) as stop:
+        main(["table", str(begun)])
+    assert stop.value.code == 2
+    assert note in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("missing", [[], ["one"]])
 def test_results_that_nothing_says_who_made_are_refused(
     missing: list[str], tmp_path: Path, workers: list[Any]

@@ -17,8 +17,8 @@ from apdm.benchmark.frozen.jobs import ASCENT, Pair, finished, jobs, pairs_of, w
 from apdm.benchmark.frozen.scenario import Scenario, read_scenario
 from apdm.benchmark.frozen.workshop import Workshop
 from apdm.benchmark.provenance import provenance
-from apdm.benchmark.reading import read_as
-from apdm.benchmark.record import LOG_FILE, Figure, as_json
+from apdm.benchmark.reading import read_as, read_json
+from apdm.benchmark.record import LOG_FILE, Figure, Provenance, as_json
 from apdm.benchmark.store import plain, save_text, without_kinds
 from apdm.benchmark.tables.tabulate import said_of
 from apdm.cli.progress import progress
@@ -35,7 +35,17 @@ from apdm.toybox import presets
 from apdm.watch import Watch, silent
 
 CELLS, WORKS = "cells", "works"
+COPY = "copy it from where the results were made"
 ON_SHEET = 8  # pictures of each prompt, so that a sheet can be looked at whole; our choice
+
+
+@dataclass(frozen=True)
+class About:
+    """What all results depend on, as it stands beside them; the scenario is the first of the settings."""
+
+    settings: tuple[object, ...]
+    weights: tuple[str, ...]
+    device: str
 
 
 @dataclass(frozen=True)
@@ -74,9 +84,10 @@ def holds_results(folder: Path) -> bool:
 def tell(folder: Path, output: Path) -> Path:
     """Writes into `output` what the results in `folder` say so far. Raises `InputError` where not even the
     first attack seed's are there, or where this version has other settings."""
-    about = json.loads((folder / CELLS / ABOUT).read_text())
-    scenario = read_as(Scenario, without_kinds(about["settings"][0]), f"{folder / CELLS / ABOUT}")
-    shop = workshop(Share(scenario, folder, "cpu"), silent, made_on=about["device"])
+    place = folder / CELLS / ABOUT
+    about = read_json(About, place, fix=COPY)
+    scenario = read_as(Scenario, without_kinds(about.settings[0]), str(place))
+    shop = workshop(Share(scenario, folder, "cpu"), silent, made_on=about.device)
     return write_figures(shop, output, {"command": f"apdm table {folder}", **provenance_of(shop, [])})
 
 
@@ -109,20 +120,20 @@ def provenance_of(shop: Workshop, missing: Sequence[str]) -> dict[str, object]:
     """By what the results are made. Raises `InputError` where some are `missing` and the others, or what is
     there to make them with, are of other code, or nothing says of which: the record would name a commit that
     did not make them."""
-    here = asdict(provenance(shop.backbone.device))
+    here = provenance(shop.backbone.device)
     notes = [kept.folder / "made_by.json" for kept in (shop.cells, shop.works)]
     if shop.cells.names() and not notes[0].exists():
         what = f"'{notes[0]}' is not there, which says what made the results"
-        raise InputError(what, fix="copy it from where they were made")
-    said = [json.loads(note.read_text()) if note.exists() else here for note in notes]
+        raise InputError(what, fix=COPY)
+    said = [read_json(Provenance, note, fix=COPY) if note.exists() else here for note in notes]
     for note, was in zip(notes, said, strict=True) if missing else ():
-        if (was["commit"], was["dirty"]) != (here["commit"], here["dirty"]):
-            what = f"'{note.parent}' holds results of {said_of(was['commit'], was['dirty'])}"
+        if (was.commit, was.dirty) != (here.commit, here.dirty):
+            what = f"'{note.parent}' holds results of {said_of(was.commit, was.dirty)}"
             raise InputError(what, fix="give another folder, or go on with that code")
     for note in notes if missing else ():
         if not note.exists():
-            save_text(json.dumps(here, indent=2) + "\n", note)
-    return said[0]
+            save_text(json.dumps(asdict(here), indent=2) + "\n", note)
+    return asdict(said[0])
 
 
 def every_likeness(cells: Cells) -> dict[str, object]:
@@ -169,11 +180,10 @@ def workshop(share: Share, watch: Watch, made_on: str | None = None) -> Workshop
     backbone = load("toybox", share.device)
     scenario, folder = share.scenario, share.folder
     settings = (scenario, presets.PROTECTION, presets.SAMPLING, PUBLISHED, ASCENT)
-    weights = [
-        sha256(it.folder() / "SHA256SUMS.json") for it in (TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER)
-    ]
+    shipped = (TOYBOX_GENERATOR, TOYBOX_IDENTITY, TOYBOX_READER)
+    weights = tuple(sha256(it.folder() / "SHA256SUMS.json") for it in shipped)
     kind = made_on or torch.device(share.device).type
-    about = {"settings": plain(settings), "weights": weights, "device": kind}
+    about = asdict(About(tuple(plain(settings)), weights, kind))
     return Workshop(
         backbone,
         scenario,
