@@ -52,6 +52,17 @@ def test_half_a_file_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         Cells(tmp_path, {}).read("a")
 
 
+def test_a_damaged_result_is_named(tmp_path: Path) -> None:
+    """By whoever reads it: one who tells figures, and one who makes others with it."""
+    cells = Cells(tmp_path, {})
+    cells.get("a/b", lambda: {"x": torch.ones(9)})
+    place = tmp_path / "a" / "b.safetensors"
+    place.write_bytes(place.read_bytes()[:-4])
+    for read in (cells.read, lambda name: cells.get(name, dict)):
+        with pytest.raises(InputError, match=r"a/b.safetensors' is damaged"):
+            read("a/b")
+
+
 def test_what_another_makes_is_waited_for(tmp_path: Path) -> None:
     """The lock is its own; another result's is not."""
     cells, made = Cells(tmp_path, {}), threading.Event()

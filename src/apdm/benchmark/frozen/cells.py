@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 
 from apdm.benchmark.store import save_file, save_text
-from apdm.errors import InputError
+from apdm.errors import InputError, one_line
 
 Cell = dict[str, Tensor]
 ABOUT = "about.json"
@@ -43,7 +44,7 @@ class Cells:
                 if not place.exists():
                     made = {key: value.contiguous() for key, value in make().items()}
                     save_file(partial(save_tensors, made), place)
-        return load_file(place)
+        return _whole(place)
 
     def _is_about(self) -> bool:
         """Whether the folder says already what its results are about."""
@@ -61,11 +62,11 @@ class Cells:
             return True
 
     def read(self, name: str) -> Cell:
-        """The result called `name`. Raises `InputError` if it has not been made."""
+        """The result called `name`. Raises `InputError` if it has not been made, or is damaged."""
         place = self._place(name)
         if not place.exists():
             raise InputError(f"'{place}' has not been made", fix="run the scenario again")
-        return load_file(place)
+        return _whole(place)
 
     def names(self) -> list[str]:
         """Of all that have been made, in alphabetical order."""
@@ -83,3 +84,12 @@ class Cells:
 
     def _place(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
+
+
+def _whole(place: Path) -> Cell:
+    """What the file holds. Raises `InputError` for a damaged one: a copy that broke off, say."""
+    try:
+        return load_file(place)
+    except SafetensorError as error:
+        what = f"'{place}' is damaged ({one_line(error)})"
+        raise InputError(what, fix="copy it again, or remove it and run the scenario again") from error
