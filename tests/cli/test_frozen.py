@@ -256,7 +256,7 @@ def test_a_sheet_shows_the_attack_seed_of_which_most_pictures_are_there(
 
 
 @pytest.mark.parametrize("note", ["about.json", "made_by.json"])
-@pytest.mark.parametrize("damaged", ["{", "{}", "[]"])
+@pytest.mark.parametrize("damaged", ["{", "{}", "[]", '{"settings": [], "weights": [], "device": "cpu"}'])
 def test_a_damaged_note_is_named(
     note: str, damaged: str, begun: Path, workers: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,11 +41,16 @@ ON_SHEET = 8  # pictures of each prompt, so that a sheet can be looked at whole;
 
 @dataclass(frozen=True)
 class About:
-    """What all results depend on, as it stands beside them; the scenario is the first of the settings."""
+    """What all results depend on, as it stands beside them; the scenario is the first of the settings. Raises
+    `InputError` for none."""
 
     settings: tuple[object, ...]
     weights: tuple[str, ...]
     device: str
+
+    def __post_init__(self) -> None:
+        if not self.settings:
+            raise InputError(f"{ABOUT} has no settings", fix=COPY)
 
 
 @dataclass(frozen=True)
