@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--jobs", type=int, default=1, help="processes of a thread each")
     parser.add_argument("--sample_batch_size", type=int, default=16)
-    parser.add_argument("--tiny", action="store_true", help="see in a minute that everything runs")
+    parser.add_argument("--tiny", action="store_true", help="with --steps 1 2: see that everything runs")
     parser.add_argument("--commit", help="of the code, where git is not there to say it")
     parser.add_argument("--work_dir", type=Path, default=Path("runs/trade-off"))
     parser.add_argument("--results", type=Path, default=RESULTS)
