@@ -90,7 +90,7 @@ def test_where_the_end_is_there_an_earlier_stop_is_made_all_the_same(shop: Works
 
 
 class InThisProcess:
-    """A pool that does what it is given at once."""
+    """A pool that does what it is given at once, and keeps what goes wrong."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -103,7 +103,10 @@ class InThisProcess:
 
     def submit(self, work: Callable[..., Any], *given: Any) -> Future[Any]:
         done = Future[Any]()
-        done.set_result(work(*given))
+        try:
+            done.set_result(work(*given))
+        except ValueError as error:
+            done.set_exception(error)
         return done
 
 
@@ -123,6 +126,83 @@ def test_a_point_whose_weights_are_not_made_is_said(tmp_path: Path, monkeypatch:
     cells.get(missing.weights, lambda: {"w": torch.zeros(1)})
     trade_off.measure_all(run, [missing], results, 1)
     assert len(results.read_text().splitlines()) == 2
+
+
+def test_what_goes_wrong_with_a_point_is_raised_when_all_others_have_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(_: object, point: Point) -> dict[str, object]:
+        if point.toy == "wrong":
+            raise ValueError("it went wrong")
+        return dataclasses.asdict(point)
+
+    cells = Cells(tmp_path / "cells", {})
+    cells.get("references", lambda: {"features": torch.zeros(1)})
+    run: Any = SimpleNamespace(cells=lambda: cells, digest="d", commit="c")
+    monkeypatch.setattr(trade_off, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(trade_off, "measure", measure)
+    wrong, right, results = Point("wrong", 0.0, 0), Point("right", 0.0, 0), tmp_path / "lines.jsonl"
+    with pytest.raises(ValueError, match="it went wrong"):
+        trade_off.measure_all(run, [wrong, right], results, 1)
+    (line,) = map(json.loads, results.read_text().splitlines())
+    assert trade_off.point_of(line) == right
+
+
+@dataclasses.dataclass
+class Model:
+    """Of one weight that says which it is, and one that nothing moves."""
+
+    weight: float
+    device = torch.device("cpu")
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return {"w": torch.tensor([self.weight, 0.0])}
+
+    def copy_with(self, weights: dict[str, torch.Tensor]) -> Model:
+        return Model(float(weights["w"][0]))
+
+
+def test_a_line_is_of_its_points_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own weights, rounded if it is, under a name of their own: or it would be another's results."""
+    cells, seen = Cells(tmp_path, {}), set[tuple[object, ...]]()
+    weak, strong = (DreamBooth(learning_rate=size, max_train_steps=size) for size in (1, 2))
+
+    def attacked(attack: DreamBooth, give: Callable[[], Model], name: str, *more: Any) -> Any:
+        _, photos, seed, stops = more
+        seen.add((name, photos, *stops))
+        return {"likeness": (give().weights()["w"][:1] + attack.learning_rate + 10 * seed)[None]}
+
+    def cost(give: Callable[[], Model], name: str) -> Any:
+        seen.add((name,))
+        return {"fid": give().weights()["w"][:1], "error": torch.ones(3), "right": torch.eye(2)[:1]}
+
+    shop: Any = SimpleNamespace(
+        backbone=Model(1.0),
+        cells=cells,
+        attack=attacked,
+        cost=cost,
+        class_likeness=lambda _: torch.tensor([0.2]),
+    )
+    monkeypatch.setattr(trade_off_point, "workshop", lambda _: shop)
+    monkeypatch.setattr(trade_off_point, "subject", lambda *_: None)
+    run: Any = SimpleNamespace(scenario=SimpleNamespace(attack=strong, attack_seeds=(0, 1)), demo=weak)
+    point = Point("dog-400001", 2e-4, 300)
+    cells.get(point.weights, lambda: Model(1.005).weights())
+
+    lines: list[Any] = [
+        trade_off_point.measure(run, it)
+        for it in (Point("dog-400001", 0.0, 0), point, dataclasses.replace(point, rounding="bf16"))
+    ]
+    name = "dog-400001-0.0002-300"
+    weights = {"unprotected": 1.0, name: 1.005, f"{name}-bf16": 1.0078}  # bfloat16's nearest
+    for line, weight in zip(lines, weights.values(), strict=True):
+        found = {attack: np.array(line["likeness"][attack]) for attack in ("frozen", "demo")}
+        assert found["frozen"] == pytest.approx(np.array([[2 + weight], [12 + weight]]))
+        assert found["demo"] == pytest.approx(np.array([[1 + weight], [11 + weight]]))
+        assert line["fid"] == weight
+    assert seen == {it for name in weights for it in ((name,), (name, "attack", 1), (name, "attack", 2))}
+    assert [it["vanished"] for it in lines] == [None, None, 0.5]
+    assert (lines[0]["class_accuracy"], lines[0]["colour_accuracy"]) == (1, 0)
 
 
 def test_a_point_waits_for_its_weights(tmp_path: Path) -> None:
