@@ -241,18 +241,19 @@ def test_a_sheet_shows_the_attack_seed_of_which_most_pictures_are_there(
     whole: Path, workers: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
 ) -> None:
     """Of one dog those of the first were drawn elsewhere; what of them is here is not mixed in. Of the other
-    dog they are those of the first, where a placebo's alone are not here."""
+    dog they are those of the first, where a placebo's alone are not here, nor its own of the class."""
     run, shown = tmp_path / "run", list[Shown]()
     shutil.copytree(whole, run)
     for gone in ("protected-dog-450000/dog-450000", "no-dpo-dog-450001/dog-450001"):
         for seed in (0, 1) if gone.startswith("no-dpo") else (0,):
             for picture in (run / "works" / "shown").rglob(f"{gone}/*-{seed}.safetensors"):
                 picture.unlink()
+    (run / "works" / "class" / "protected-dog-450001" / "dog-2.safetensors").unlink()
     monkeypatch.setattr(frozen, "write_strips", lambda some, _: shown.extend(some))
     main(["table", str(run), "--output_dir", str(tmp_path / "told")])
     assert [it.subject for it in shown] == ["dog-450000, attack seed 1", "dog-450001, attack seed 0"]
     headings = [{strip.heading for strip in it.strips} for it in shown]
-    assert headings[0] - headings[1] == {"no DPO"}
+    assert headings[0] - headings[1] == {"no DPO", "class, protected"}
 
 
 @pytest.mark.parametrize("note", ["about.json", "made_by.json"])
