@@ -1,11 +1,12 @@
 """The figure and the tables of `trade_off.py`'s lines.
 
     python recipes/draw_trade_off.py     # those in runs/trade-off
+    python recipes/draw_trade_off.py --results docs/results/trade-off.jsonl
 
-Prints a table of the protections and one of the roundings, each row over the toys that have a line for
-it and for the unprotected model, and writes trade-off.svg beside the lines. Rates are of mean likenesses,
-ratios means over toys; intervals are bootstraps over toys, attack seeds and pictures (three toys: narrower
-than they should be).
+Writes a table of the protections and one of the roundings into trade-off.md beside the lines, each row over
+the toys that have a line for it and for the unprotected model, and the figure into trade-off.svg. Rates are
+of mean likenesses, ratios means over toys; intervals are bootstraps over toys, attack seeds and pictures
+(three toys: narrower than they should be).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from trade_off import RESULTS
 
 ATTACKS = {"frozen": "attacked by 5e-4 for 300 steps", "demo": "attacked by 2e-4 for 150 steps"}
 BARS = {"fid": 1.11, "rate": 0.8}  # what a protection should reach
+ACCURACIES = ("class", "colour")
 Lines = Sequence[Mapping[str, Any]]
 Model = tuple[float, int]  # learning rate, steps
 
@@ -81,19 +83,21 @@ def compared(lines: Lines) -> Iterable[tuple[Model, Lines, Lines]]:
 
 
 def table(lines: Lines) -> Iterable[str]:
-    yield row("rate", "steps", "toys", *ATTACKS, "FID ratio", "caption error", "class accuracy lost")
-    yield "|---" * 8 + "|"
+    held = [f"protection rate, {attack} attack" for attack in ATTACKS]
+    lost = [f"{what} accuracy lost" for what in ACCURACIES]
+    yield row("learning rate", "steps", "toys", *held, "FID ratio", "caption error", *lost)
+    yield "|---" * 9 + "|"
     for model, before, after in compared(lines):
         rates = [told(rate(attack, before, after)) for attack in ATTACKS]
         costs = [f"{ratio(name, before, after):.2f}" for name in ("fid", "caption_error")]
-        lost = f"{drop('class_accuracy', before, after):.1%}"
-        yield row(f"{model[0]:g}", model[1], len(after), *rates, *costs, lost)
+        lost = [f"{drop(f'{what}_accuracy', before, after):.1%}" for what in ACCURACIES]
+        yield row(f"{model[0]:g}", model[1], len(after), *rates, *costs, *lost)
 
 
 def roundings(lines: Lines) -> Iterable[str]:
-    """The unprotected model is rounded alike."""
+    """The unprotected model is rounded alike, but for its pictures of the class before any attack."""
     attacked = [f"{attack}: {what}" for attack in ATTACKS for what in ("unprotected", "protected", "rate")]
-    yield row("rate", "steps", "stored as", "toys", *attacked, "FID ratio", "same as unprotected")
+    yield row("learning rate", "steps", "stored as", "toys", *attacked, "FID ratio", "same as unprotected")
     yield "|---" * 12 + "|"
     for model in models(lines, rounded=True):
         for form in ("", *FORMS):
@@ -142,7 +146,9 @@ def main() -> None:
     lines = [json.loads(line) for line in args.results.read_text().splitlines()]
     if len({line["settings"] for line in lines}) > 1:
         parser.error(f"{args.results} has lines of several settings or versions: keep those of one")
-    print("\n".join([*table(lines), "", *roundings(lines)]))
+    tables = "\n".join([*table(lines), "", *roundings(lines)])
+    args.results.with_suffix(".md").write_text(f"{tables}\n")
+    print(tables)
     args.results.with_suffix(".svg").write_text(diagram([panel(lines, attack) for attack in ATTACKS]))
 
 

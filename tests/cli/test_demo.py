@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apdm.backbones.base import Sampling
+from apdm.benchmark.store import plain
 from apdm.cli import demo
 from apdm.cli.main import main
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM
+from apdm.toybox import presets
 from apdm.watch import Watch
 
 if TYPE_CHECKING:
@@ -114,6 +116,13 @@ def test_a_folder_with_other_things_in_it_is_left_alone(
     assert stop.value.code == 2
     assert "not empty" in capsys.readouterr().err
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_the_committed_record_is_of_the_demos_settings() -> None:
+    recorded = json.loads(RECORD.read_text())["settings"]
+    assert recorded["protection"] == plain(presets.PROTECTION)
+    assert recorded["attack"] == plain(presets.ATTACK)
+    assert recorded["sampling"] == plain(presets.SAMPLING)
 
 
 @pytest.mark.slow

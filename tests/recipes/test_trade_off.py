@@ -293,6 +293,7 @@ def lines() -> list[dict[str, Any]]:
             "fid": fid,
             "caption_error": fid / 100,
             "class_accuracy": 1.0 - steps / 30_000,
+            "colour_accuracy": 1.0 - steps / 15_000,
             "vanished": 0.25 if rounding else None,
             "settings": "d",
         }
@@ -312,7 +313,7 @@ def test_the_table_is_of_the_toys_that_have_lines() -> None:
     """Rates: .1 of .7 - .2 over both toys; .3 of .8 - .2 of the dog alone."""
     _, _, both, one = draw_trade_off.table(lines())
     assert both.startswith("| 0.0002 | 300 | 2 | 0.20 (")
-    assert both.endswith("| 1.25 | 1.25 | 1.0% |")
+    assert both.endswith("| 1.25 | 1.25 | 1.0% | 2.0% |")
     assert one.startswith("| 0.0002 | 600 | 1 | 0.50 (")
 
 
@@ -358,6 +359,23 @@ def test_what_is_drawn_is_what_was_measured(tmp_path: Path, monkeypatch: pytest.
     draw_trade_off.main()
     (figure,) = tmp_path.rglob("*.svg")
     assert figure.read_text().startswith("<svg ")
+    told = figure.with_suffix(".md").read_text().split("\n\n")
+    assert [it.splitlines() for it in told] == [
+        list(draw_trade_off.table(lines())),
+        list(draw_trade_off.roundings(lines())),
+    ]
+
+
+def test_the_committed_lines_give_the_committed_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed = Path(__file__).resolve().parents[2] / "docs" / "results" / "trade-off.jsonl"
+    results = tmp_path / committed.name
+    results.write_bytes(committed.read_bytes())
+    monkeypatch.setattr(sys, "argv", ["recipe", "--results", str(results)])
+    draw_trade_off.main()
+    for drawn in (".md", ".svg"):
+        assert results.with_suffix(drawn).read_text() == committed.with_suffix(drawn).read_text()
 
 
 @pytest.mark.parametrize(("others", "said"), [([], "is not there"), (["d", "e"], "has lines of several")])
