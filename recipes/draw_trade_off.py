@@ -130,7 +130,7 @@ def panel(lines: Lines, attack: str) -> Panel:
         held = rate(attack, before, after)
         mark = Mark(ratio("fid", before, after), held.value, (held.low, held.high), str(steps))
         drawn.setdefault(learning_rate, []).append(mark)
-    courses = [Line(f"rate {learning_rate:g}", marks) for learning_rate, marks in drawn.items()]
+    courses = [Line(f"learning rate {learning_rate:g}", marks) for learning_rate, marks in drawn.items()]
     title, axes = ATTACKS[attack], ("FID, protected / unprotected", "protection rate")
     return Panel(title, *axes, courses, [BARS["fid"]], [BARS["rate"]])
 
