@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import EDMEulerScheduler, StableDiffusionPipeline
 from torch.testing import assert_close
 
 from apdm.backbones.base import Backbone, Sampling
 from apdm.backbones.load import load
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.backbones.tiny import tiny_stable_diffusion
+from apdm.errors import InputError
 from apdm.schedules import DDPMSchedule
 from apdm.seeding import generator
 
@@ -231,6 +233,18 @@ def test_schedule_and_size_come_from_the_model(prediction_type: str) -> None:
         assert torch.equal(model.schedule.kept, original.pipeline.scheduler.alphas_cumprod)
         assert len(model.schedule.kept) == 1000
         assert model.resolution == 16
+
+
+def test_a_model_of_other_noise_is_refused(tiny: StableDiffusion, tmp_path: Path) -> None:
+    """EDM's schedulers know no products of alphas, and its networks take other inputs."""
+    tiny.save(tmp_path)
+    EDMEulerScheduler().save_pretrained(tmp_path / "scheduler")
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    (tmp_path / "model_index.json").write_text(
+        json.dumps(index | {"scheduler": ["diffusers", "EDMEulerScheduler"]})
+    )
+    with pytest.raises(InputError, match="the scheduler EDMEulerScheduler, of no discrete diffusion"):
+        load(str(tmp_path))
 
 
 def test_tiny_models_come_from_their_seed() -> None:

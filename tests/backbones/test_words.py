@@ -7,7 +7,8 @@ import torch
 
 from apdm.backbones.tiny import tiny_sdxl
 from apdm.backbones.tokenizer import word_tokenizer
-from apdm.backbones.words import first_token, learn_word
+from apdm.backbones.words import first_token, folded, learn_word
+from apdm.errors import InputError
 from apdm.personalizers.base import own_text
 
 
@@ -71,3 +72,25 @@ def test_the_text_that_is_shared_knows_nothing_of_it(vectors: int) -> None:
     assert shared.pipeline.tokenizer is tokenizer
     give_back()
     assert model.pipeline.tokenizer is tokenizer
+
+
+def test_a_word_of_several_tokens_has_no_capitals(tiny) -> None:
+    """CLIP's tokenizer makes them small; "V*" is then no name that its further tokens are written out for."""
+    model = tiny.copy()
+    own_text(model)
+    with pytest.raises(InputError, match=r"the word 'V\*' of 3 tokens has capital letters: write small ones"):
+        learn_word(model, "V*", 3, "cat")
+    assert len(learn_word(model, "V*", 1, "cat")) == 1
+
+
+@pytest.mark.parametrize("padding", [0, 41])
+def test_a_new_word_is_heard_also_where_a_table_is_padded(tiny, padding: int) -> None:
+    model = tiny.copy()
+    own_text(model)
+    encoder, words = model.pipeline.text_encoder, len(model.pipeline.tokenizer)
+    encoder.resize_token_embeddings(words + padding)
+    (rows,) = learn_word(model, "<new1>", 2, "cat")
+    text = model.encode_prompts(["a photo of <new1> dog"]).parts["text"]
+    (gradient,) = torch.autograd.grad(text.square().sum(), rows)
+    assert (gradient.abs().sum(1) > 0).all()
+    assert len(folded(model)["text_encoder"].get_input_embeddings().weight) == words + 2

@@ -55,6 +55,12 @@ def test_the_prompt_holds_every_row(attacked) -> None:
     assert tokens == ["a</w>", "photo</w>", "of</w>", "<new1>", "<new1>_1", "dog</w>"]
 
 
+def test_more_rows_than_a_prompt_holds_are_refused() -> None:
+    assert TextualInversion(num_vectors=64).num_vectors == 64
+    with pytest.raises(InputError, match="num_vectors is 65: give 64 or fewer"):
+        TextualInversion(num_vectors=65)
+
+
 @pytest.mark.parametrize("word", ["s", "dog"])
 def test_a_word_that_is_known_is_refused(tiny, word: str) -> None:
     """As a part of others, or as a whole, which CLIP writes "dog</w>"."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from apdm.backbones.base import Condition
 from apdm.backbones.pipeline import PipelineBackbone
+from apdm.errors import InputError
 from apdm.schedules import DDPMSchedule, NoiseSchedule
 from apdm.types import Latents, Timesteps
 
@@ -22,6 +23,10 @@ class StableDiffusion(PipelineBackbone):
     spoken = ("tokenizer", "text_encoder")
 
     def schedule_of(self, scheduler: Any) -> NoiseSchedule:
+        """Raises `InputError` for a model of other noise, such as EDM's, whose network takes other inputs."""
+        if getattr(scheduler, "alphas_cumprod", None) is None:
+            what = f"'{self.name}' has the scheduler {type(scheduler).__name__}, of no discrete diffusion"
+            raise InputError(what, fix="give a model with a DDPM, DDIM or PNDM scheduler")
         kept = scheduler.alphas_cumprod.to(self.device)
         return DDPMSchedule(kept, scheduler.config.get("prediction_type", "epsilon"))
 

@@ -55,8 +55,11 @@ def learn_word(backbone: Backbone, word: str, vectors: int, like: str) -> list[n
 
     They begin as the token `like`, or as the first that this word is spelt with. The further tokens are
     called word_1, word_2, ..., as diffusers calls them. Changes `backbone.text` in place: give it one of its
-    own first. Raises `InputError` if a tokenizer knows `word` already.
+    own first. Raises `InputError` if a tokenizer knows `word` already, and for capital letters in a word of
+    several tokens: CLIP's tokenizer makes them small, and diffusers would not write the others out.
     """
+    if vectors > 1 and word != word.lower():
+        raise InputError(f"the word '{word}' of {vectors} tokens has capital letters", fix="write small ones")
     learnt = []
     for tokenizer_name, encoder_name in pairs(backbone):
         tokenizer, encoder = backbone.text[tokenizer_name], backbone.text[encoder_name]
@@ -65,8 +68,10 @@ def learn_word(backbone: Backbone, word: str, vectors: int, like: str) -> list[n
         whole = len(tokenizer(word, add_special_tokens=False).input_ids) == 1
         if whole or not tokenizer.get_vocab().keys().isdisjoint(words):
             raise InputError(f"the model knows the word '{word}' already", fix="take another, such as <new1>")
-        tokenizer.add_tokens(words)
         table = encoder.get_input_embeddings()
+        if len(table.weight) > len(tokenizer):  # padded, and a new word's number is the next
+            table = nn.Embedding.from_pretrained(table.weight[: len(tokenizer)])
+        tokenizer.add_tokens(words)
         rows = LearntRows(table, table.weight[token].detach().repeat(vectors, 1))
         encoder.set_input_embeddings(rows)
         pool_at_the_end(encoder, tokenizer.eos_token_id)

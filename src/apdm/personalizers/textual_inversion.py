@@ -10,12 +10,13 @@ from safetensors.torch import save_file
 
 from apdm.backbones.base import Backbone, Condition, EncodedImages, draw_noise
 from apdm.backbones.words import learn_word, pairs
-from apdm.errors import at_least, positive
+from apdm.errors import InputError, at_least, positive
 from apdm.losses.denoising import denoising_error
 from apdm.personalizers.augmentation import draw_latents
 from apdm.personalizers.base import Attachment, Material, Personalizer, named_in, own_text
 from apdm.types import Scalar
 
+MOST_VECTORS = 64  # of the 77 tokens that CLIP reads; what is beyond is cut off
 WEIGHTS_NAME = "learned_embeds.safetensors"  # diffusers' name
 
 
@@ -49,6 +50,11 @@ class TextualInversion(Personalizer):
     def __post_init__(self) -> None:
         positive(self, "learning_rate")
         at_least(self, max_train_steps=1, train_batch_size=1, num_vectors=1, max_grad_norm=0)
+        if self.num_vectors > MOST_VECTORS:
+            raise InputError(
+                f"num_vectors is {self.num_vectors}",
+                fix=f"give {MOST_VECTORS} or fewer: a prompt has 77",
+            )
 
     def attach(self, backbone: Backbone, seed: int = 0) -> Attachment:
         backbone.network.requires_grad_(False)
@@ -68,7 +74,11 @@ class TextualInversion(Personalizer):
         return denoising_error(backbone, clean, condition, noise, t).mean()
 
     def save(self, backbone: Backbone, folder: Path) -> None:
-        """The word alone, for each text encoder as diffusers' `load_textual_inversion` takes it."""
+        """The word alone, for each text encoder as diffusers' `load_textual_inversion` takes it.
+
+        Where an encoder's config calls the end of a text 2, diffusers pools at the largest number, the new
+        word's; set its `eos_token_id` to the tokenizer's there to draw what was learnt, as `--adapter` does.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         for _, encoder in pairs(backbone):
             embedding = backbone.text[encoder].get_input_embeddings()
