@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +102,10 @@ def test_cells_are_made_and_tabulated(
 
     record = next((folder / "records").glob("*.json"))
     record.write_text("{")
-    assert f"{record} is not JSON" in refused(capsys, "table", folder)
-    with pytest.raises(SystemExit):
-        main(["bench", str(scenario), "--output_dir", str(folder)])
-    said = capsys.readouterr().err.splitlines()[-1]  # below the bars
-    assert "1 of 2 cells could not be made" in said
-    assert record.name in said
+    for command in (("table", folder), ("bench", scenario, "--output_dir", folder)):
+        said = refused(capsys, *command)
+        assert f"{record} is not JSON" in said
+        assert "delete it and run the scenario again" in said
 
 
 @pytest.mark.parametrize(
@@ -193,6 +192,8 @@ def test_what_other_code_made_is_refused_before_anything_is_added(
         assert "holds results of" in line
         assert "give a new folder for this code" in line
     assert sorted(folder.rglob("*")) == before
+    shutil.rmtree(folder / "works")  # as of committed records
+    assert "holds results of" in refused(capsys, "bench", scenario, "--output_dir", folder)
 
 
 def test_a_table_of_that_name_but_another_model_is_not_replaced(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from apdm.benchmark.tables.table import Column, Entry, Line, Table
@@ -94,3 +95,14 @@ def test_a_column_of_all_classes_names_none() -> None:
     assert "|  | FID (judge) ↓ | published FID | published TIFA, % | CLIP score, change ↑ |" in text
     assert "| CLIP score, change ↑ | neither way dog | mean place ↓ |" in text
     assert f"| 20.13 (19.00 to 21.00) | *28.85* | *75.91* | {MINUS}0.0026 | 0.500 | 1.7 |" in text
+
+
+def test_marks_are_explained_where_there_are_some() -> None:
+    plain = tuple(
+        replace(line, entries=tuple(replace(it, mark="") for it in line.entries)) for line in TABLE.lines
+    )
+    for render in (markdown, latex, html):
+        assert "Best defence bold" in render(TABLE)
+        said = render(replace(TABLE, lines=plain))
+        assert "bold" not in said
+        assert "higher is better" in said

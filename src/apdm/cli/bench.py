@@ -16,7 +16,7 @@ from apdm.benchmark.tables.cluster import Cluster, check_installed, make_on_ray
 from apdm.benchmark.tables.grid import Size, is_grid, one_of, read_grid, read_size
 from apdm.benchmark.tables.kept import AnyCell
 from apdm.benchmark.tables.methods import METHODS
-from apdm.benchmark.tables.outcome import LISTINGS, Listing, read_listings, write
+from apdm.benchmark.tables.outcome import LISTINGS, Listing, read_listings, read_outcome, write
 from apdm.benchmark.tables.plan import Plan, costs, planned
 from apdm.benchmark.tables.runner import Runner, Tools
 from apdm.benchmark.tables.tabulate import code_of, digests_of, said_of
@@ -116,11 +116,13 @@ def only(size: Size, class_nouns: tuple[str, ...]) -> Size:
 
 
 def refuse_other_code(plan: Plan, folder: Path) -> None:
-    """Raises `InputError` where what is there was made by other code: a table would refuse the mixture, and
-    better now than after hours."""
+    """Raises `InputError` where what is there was made by other code, or a record is damaged: a table would
+    refuse it, and better now than after hours."""
     works = Works(folder, torch.device("cpu"))
     every = {work.digest: work for cell in plan.cells() for work in cell.works}.values()
     made = {code_of(works.made(work).provenance) for work in every if works.there(work)}
+    outcomes = [read_outcome(folder, cell.digest) for cell in plan.cells()]
+    made |= {code_of(by) for outcome in outcomes if outcome for by in outcome.provenance}
     if made - {said_of(*code())}:
         what = f"'{folder}' holds results of {', '.join(sorted(made))}"
         raise InputError(what, fix="give a new folder for this code")

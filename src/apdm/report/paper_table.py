@@ -69,7 +69,7 @@ def markdown(table: Table) -> str:
     lines = [
         "| " + " | ".join(part.replace("|", "\\|") for part in row) + " |" for row in (head, ruled, *rows)
     ]
-    return "\n".join([f"## {table.title}", "", *lines, "", table.legend, "", *_spaced(table.notes)])
+    return "\n".join([f"## {table.title}", "", *lines, "", table.explained, "", *_spaced(table.notes)])
 
 
 def latex(table: Table) -> str:
@@ -82,7 +82,7 @@ def latex(table: Table) -> str:
         [
             r"\begin{table*}",
             r"\centering\scriptsize",
-            rf"\caption{{{_tex(' '.join([table.title + '.', table.legend, *table.notes]))}}}",
+            rf"\caption{{{_tex(' '.join([table.title + '.', table.explained, *table.notes]))}}}",
             rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
             r"\toprule",
             head + r" \\",
@@ -104,7 +104,7 @@ def html(table: Table) -> str:
         f"{''.join(_cells(table, line, _html_entry))}</tr>"
         for line in table.lines
     )
-    notes = "\n".join(f"<p>{escape(note)}</p>" for note in (table.legend, *table.notes))
+    notes = "\n".join(f"<p>{escape(note)}</p>" for note in (table.explained, *table.notes))
     title = escape(table.title)
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8">'

@@ -185,7 +185,11 @@ def test_a_models_digest_holds_all_that_a_result_depends_on(tmp_path: Path) -> N
     for settings in ("epsilon", "v_prediction"):
         (folder / "scheduler" / "scheduler_config.json").write_text(settings)
         digests.add(judge_weights(str(folder)))
-    assert len(digests) == 2
+    for name in ("pytorch_model.bin", "spiece.model"):  # such as a judge may have
+        for weights in ("some", "others"):
+            (folder / name).write_text(weights)
+            digests.add(judge_weights(str(folder)))
+    assert len(digests) == 6
 
 
 def test_judges_that_ship_are_known_by_their_weights(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from apdm.benchmark.record import Provenance
-from apdm.benchmark.tables.tabulate import columns_of, tabulate
+from apdm.benchmark.tables.tabulate import tabulate
 from apdm.errors import InputError
 
 BY = Provenance("a" * 40, False, "cpu, 1 thread", {"torch": "2"})
@@ -69,14 +69,14 @@ def test_intervals_hold_the_mean_and_widen_with_the_spread(tmp_path: Path, two_s
 
 
 def test_published_figures_stand_beside_ours(tmp_path: Path, two_subjects) -> None:
-    columns = columns_of(two_subjects, "toybox-identity")
+    columns = tabulate(two_subjects, tmp_path).columns
     told = [(c.name, c.class_noun, c.kind) for c in columns if c.metric == "similarity"]
     assert told == [
-        ("toybox-identity", "dog", "ours"),
+        ("judge", "dog", "ours"),
         ("DINO", "dog", "published"),
-        ("toybox-identity", "cat", "ours"),
+        ("judge", "cat", "ours"),
         ("DINO", "lion", "published"),
-        ("toybox-identity", "all", "ours"),
+        ("judge", "all", "ours"),
     ]
     assert values(tabulate(two_subjects, tmp_path), kind="published") == {
         ("similarity", "dog"): 0.42,
@@ -139,14 +139,21 @@ def test_a_cell_that_stands_for_every_seed_counts_once(tmp_path: Path, make_outc
 
 
 @pytest.mark.parametrize(
-    ("changes", "similarity", "brisque"),
-    [({"size": "real"}, True, True), ({}, True, False), ({"controls": True, "size": "real"}, False, False)],
+    ("changes", "model", "similarity", "brisque"),
+    [
+        ({}, "some/model", True, True),
+        ({}, "toybox", True, False),
+        ({"size": "real"}, "toybox", True, False),  # of photographs it draws 64 pixels too
+        ({"controls": True}, "some/model", False, False),
+    ],
 )
 def test_marks_stand_only_where_like_is_compared(
-    tmp_path: Path, make_outcome, two_subjects, changes, similarity: bool, brisque: bool
+    tmp_path: Path, make_outcome, two_subjects, changes, model: str, similarity: bool, brisque: bool
 ) -> None:
-    """Not between rows that are attacked differently, and not by BRISQUE on toys."""
+    """Not between rows that are attacked differently, and not by BRISQUE on what the Toybox draws."""
     make_outcome("ada-0", [1.0], [3.0], control=[0.5], folder=tmp_path)
+    for record in (tmp_path / "records").glob("*.json"):
+        record.write_text(record.read_text().replace('"toybox"', f'"{model}"'))
     table = tabulate(replace(two_subjects, **changes), tmp_path)
     marked = {
         metric: any(

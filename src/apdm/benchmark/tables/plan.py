@@ -27,7 +27,7 @@ from apdm.metrics.judges import check_name, place
 from apdm.prompts import EVALUATION_TEMPLATES, LIVE_TEMPLATES, OBJECT_TEMPLATES
 from apdm.subject import SetName
 
-WEIGHED = (".safetensors", ".json", ".txt")  # weights, settings, vocabularies
+WEIGHED = (".safetensors", ".bin", ".json", ".txt", ".model")  # weights, settings, vocabularies
 LIVE = ("dog", "cat", "person")  # whose diverse prompts are DreamBooth's for live subjects
 Models = Mapping[str, Mapping[str, list[Model]]]  # label -> class noun -> [subject]
 Rows = Mapping[str, Mapping[str, list[list[Cell]]]]  # label -> class noun -> [subject][seed]

@@ -58,7 +58,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A scenario's table. `notes` say on what the figures rest, the `legend` what marks mean."""
+    """A scenario's table. `notes` say on what the figures rest, the `legend` what its marks mean."""
 
     name: str
     size: str
@@ -67,6 +67,11 @@ class Table:
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
     legend: str = LEGEND
+
+    @property
+    def explained(self) -> str:
+        """What its arrows mean, and its marks if it has any."""
+        return self.legend if any(it.mark for line in self.lines for it in line.entries) else ARROWS
 
 
 def marked(columns: Sequence[Column], lines: Sequence[Line]) -> tuple[Line, ...]:

@@ -27,7 +27,7 @@ def tabulate(listing: Listing, folder: Path) -> Table:
             f"no cell of '{listing.name}' at size {listing.size} is finished", fix="run apdm bench"
         )
     refuse_mixtures(list(found.values()))
-    columns = columns_of(listing, judges_of(found))
+    columns = columns_of(listing, found)
     lines = [
         Line(
             row.label,
@@ -66,24 +66,25 @@ def refuse_mixtures(outcomes: Sequence[Outcome]) -> None:
         raise InputError(f"the records and their works are of commits {', '.join(codes)}", fix=fix)
 
 
-def columns_of(listing: Listing, judges: str) -> tuple[Column, ...]:
+def columns_of(listing: Listing, found: Mapping[str, Outcome]) -> tuple[Column, ...]:
     """For each metric, each class attacked and, last, all of them together: ours, if wanted the controls',
     and the published one."""
     ours = list(dict.fromkeys(noun for row in listing.rows for noun in row.cells))
     ours += [ALL] if len(ours) > 1 else []
-    found: list[Column] = []
+    judges, toys = judges_of(found), any(it.cell["model"] == "toybox" for it in found.values())
+    columns: list[Column] = []
     for metric, better in listing.better.items():
         theirs = list(dict.fromkeys(noun for row in listing.rows for noun in row.published.get(metric, {})))
         name, published = (judges, "DINO") if metric == "similarity" else ("BRISQUE", "BRISQUE")
-        ranked = metric != "brisque" or listing.size != "toy"  # it says nothing of the Toybox's 64 pixels
+        ranked = not (toys and metric == "brisque")  # which says nothing of the Toybox's 64 pixels
         for noun in sorted(dict.fromkeys([*ours, *theirs]), key=lambda it: it == ALL):
             if noun in ours:
-                found.append(Column(metric, name, noun, better, ranked=ranked))
+                columns.append(Column(metric, name, noun, better, ranked=ranked))
             if noun in ours and listing.controls:
-                found.append(Column(metric, name, noun, better, CONTROLS))
+                columns.append(Column(metric, name, noun, better, CONTROLS))
             if noun in theirs:
-                found.append(Column(metric, published, noun, better, PUBLISHED))
-    return tuple(found)
+                columns.append(Column(metric, published, noun, better, PUBLISHED))
+    return tuple(columns)
 
 
 def judges_of(found: Mapping[str, Outcome]) -> str:
