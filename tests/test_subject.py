@@ -108,6 +108,7 @@ def test_bad_files_are_set_aside_and_told(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes((tmp_path / "0.png").read_bytes()[:3000])
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "link.jpg").symlink_to("gone.jpg")
     (tmp_path / "0.TXT").write_text("a caption")
     (tmp_path / "metadata.jsonl").write_text("{}")
     (tmp_path / ".hidden.jpg").write_text("")
@@ -124,6 +125,7 @@ def test_bad_files_are_set_aside_and_told(tmp_path: Path) -> None:
         "point.png": "shorter side below 64 pixels",
         "empty.jpg": "empty file",
         "text.jpg": "not an image",
+        "link.jpg": "cannot be read (No such file or directory)",
         "0.TXT": "not an image (sidecar)",
         "metadata.jsonl": "not an image (sidecar)",
     }

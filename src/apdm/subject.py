@@ -187,9 +187,10 @@ def in_turn(photos: Sequence[Path]) -> Sets:
 
 
 def files(folder: Path) -> list[Path]:
-    """Sorted by name: the order in which a file system lists them means nothing."""
-    found = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    return sorted(found, key=lambda path: path.name)
+    """Sorted by name: the order in which a file system lists them means nothing. A link to nothing is a
+    file that cannot be read."""
+    found = (path for path in folder.iterdir() if path.is_file() or not path.exists())
+    return sorted((path for path in found if not path.name.startswith(".")), key=lambda path: path.name)
 
 
 def judge(paths: Iterable[Path]) -> Iterator[Verdict]:

@@ -41,7 +41,26 @@ def test_a_failed_save_leaves_no_model(tiny: StableDiffusion, tmp_path: Path) ->
 
     with pytest.raises(InputError, match=r"out' could not be written \(no space left\): make room"):
         save_model(broken, tmp_path / "out", "card", {})
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.rglob("*")) == [tmp_path / "out"]
+
+
+def test_a_model_is_written_in_its_folder_which_may_be_a_disk_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the current one, or one in a folder where nothing may be written."""
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    seen: list[Path] = []
+
+    def save(part: Path) -> None:
+        part.mkdir()
+        seen.extend(place for place in tmp_path.rglob("*") if place.is_dir())
+
+    save_model(save, Path(), "of one \N{CJK UNIFIED IDEOGRAPH-72AC}", {})
+    (part,) = set(seen) - {tmp_path / "out"}
+    assert part.parent == tmp_path / "out"
+    assert sorted(place.name for place in (tmp_path / "out").iterdir()) == ["README.md", "apdm.json"]
+    assert (tmp_path / "out" / "README.md").read_bytes() == "of one \u72ac".encode()
 
 
 @pytest.fixture

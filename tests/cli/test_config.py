@@ -158,6 +158,12 @@ def test_a_file_that_says_nothing_of_use_is_refused(tmp_path: Path, name: str, t
         wanted("model", "--config", str(tmp_path / name))
 
 
+def test_a_mark_of_the_byte_order_is_no_flag(tmp_path: Path) -> None:
+    """Windows' editor puts one before the text."""
+    (tmp_path / "run.toml").write_text("seed = 3\n", encoding="utf-8-sig")
+    assert with_config(["--config", str(tmp_path / "run.toml")]) == ["--seed=3"]
+
+
 def test_without_a_file_nothing_changes(capsys: pytest.CaptureFixture[str]) -> None:
     assert with_config(["a", "--b=c"]) == ["a", "--b=c"]
     with pytest.raises(InputError, match="--config names no file"):

@@ -13,6 +13,7 @@ from apdm.backbones.base import Sampling
 from apdm.benchmark.store import plain
 from apdm.cli import demo
 from apdm.cli.main import main
+from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM
 from apdm.toybox import presets
@@ -104,6 +105,35 @@ def test_an_interrupted_demo_is_replaced(tmp_path: Path) -> None:
         "person-450001",
     }
     assert len(list((folder / "subjects" / "dog-450000" / "positives").iterdir())) == 4
+
+
+@pytest.mark.usefixtures("small")
+def test_a_report_of_other_pictures_is_no_earlier_demo(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has all that a demo writes, but the subjects that a demo renders."""
+    names = ["log.jsonl", "pictures", "result.json", "report.html", "report.json", "contact-sheet.png"]
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(SystemExit):
+        main(["demo", "--output_dir", str(tmp_path)])
+    assert "not empty" in capsys.readouterr().err
+    assert all((tmp_path / name).read_text() == "mine" for name in names)
+
+
+def test_a_demo_that_is_still_being_made_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "subjects").mkdir()
+    (tmp_path / "log.jsonl").write_text("running")
+
+    def taken(folder: Path) -> Path:
+        raise InputError(f"{folder} is being written", fix="give a new one")
+
+    monkeypatch.setattr(demo, "own_folder", taken)
+    with pytest.raises(SystemExit):
+        main(["demo", "--output_dir", str(tmp_path)])
+    assert (tmp_path / "log.jsonl").read_text() == "running"
 
 
 @pytest.mark.usefixtures("small")

@@ -49,7 +49,7 @@ def test_sets_that_differ_in_number_make_no_report(
     [
         (("--resolution", "0"), "resolution is 0: give 1"),
         (("--judge", "nobody"), "there is no judge 'nobody'"),
-        (("--output_file", "."), "--output_file . is a folder"),
+        (("--output_file", "."), "--output_file '.' is a folder"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(

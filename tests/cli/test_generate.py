@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from apdm.cli import generate
 from apdm.cli.main import main
 from apdm.pixels import from_image, grid, load, read
 from apdm.seeding import derive
@@ -60,9 +61,27 @@ def test_pictures_of_prompts_lie_side_by_side(
     assert [(it["done"], it["total"]) for it in steps] == [(0, 6), (4, 6), (6, 6)]
 
 
+def test_the_grid_has_the_first_pictures_alone(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands would fill the memory."""
+    monkeypatch.setattr(generate, "ON_GRID", 3)
+    run(model, "--prompt", "a dog", "a cat", "--num_images", "2", "--output_dir", tmp_path / "out")
+    run(model, "--prompt", "a dog", "--num_images", "4", "--output_dir", tmp_path / "one")
+    for name, columns in (("out", 2), ("one", 3)):
+        paths = sorted((tmp_path / name).glob("*.png"))
+        assert len(paths) == 4
+        whole = from_image(read(tmp_path / name / "grid" / "grid_00000.png").image)
+        assert torch.equal(whole, grid(load(paths[:3], 16), columns))
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("--prompt", "a dog", "--num_inference_steps", "1001"), "num_inference_steps is 1001: give 1000 or"),
+        (("--prompt", "a dog", "--guidance_scale", "nan"), "guidance_scale is nan: give 0 or more"),
+        (("--prompt", "a dog", "--guidance_scale", "inf"), "guidance_scale is inf"),
+        (("--prompt", "a dog", "--guidance_scale", "-1"), "guidance_scale is -1.0"),
         (("--prompt", "a dog", "--num_images", "0"), "num_images is 0: give 1"),
         (("--prompt", "a dog", "--num_inference_steps", "0"), "num_inference_steps is 0"),
         (("--prompt", "a dog", "--device", "nonsense"), "device 'nonsense' cannot be used"),

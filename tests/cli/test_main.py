@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,3 +102,14 @@ def test_a_full_disk_is_one_line(
     arguments = ("generate", model, "--prompt", "a", "--num_images", "1", "--num_inference_steps", "1")
     said = failed(*arguments, "--output_dir", tmp_path / "out")
     assert said[-1] == "apdm generate: the disk cannot be used: No space left on device"
+
+
+def test_who_has_read_enough_ends_it_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `apdm bench --dry_run | head` does."""
+    code = "import sys; from apdm.cli import main; main._run = lambda *_: print('much'); main.main(['x'])"
+    read, write = os.pipe()
+    os.close(read)
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 
 from apdm.backbones.base import Backbone
 from apdm.backbones.execution import Execution
-from apdm.cli.options import new_folder, public_name, side
+from apdm.cli.options import check_file, check_new, new_folder, public_name, side
 from apdm.errors import InputError
 
 HOLDER = """
@@ -140,3 +141,27 @@ def test_8_bit_adam_without_its_package_is_one_line(
     job = ("--subject", nowhere, "--class_noun", "dog", "--output_dir", nowhere)
     given = (verb, nowhere, "--use_8bit_adam", *(job if verb != "estimate" else ()))
     assert "8-bit Adam needs bitsandbytes: pip install 'apdm[8bit]'" in refused(*given)
+
+
+def test_a_place_that_may_not_be_written_is_refused_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path)
+    for usable in (check_new, new_folder):
+        with pytest.raises(InputError, match=r"output folder '.*' may not be written: give another one"):
+            usable(tmp_path / "new" / "deeper")
+    with pytest.raises(InputError, match=r"output '.*x\.json' may not be written: name another place"):
+        check_file(tmp_path / "new" / "x.json", "output")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "there").mkdir()
+    assert new_folder(tmp_path / "there") == tmp_path / "there"
+
+
+def test_a_file_has_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    check_file(tmp_path / "file", "output")
+    check_file(tmp_path / "new" / "deeper" / "file", "output")
+    with pytest.raises(InputError, match="is a folder: name a file"):
+        check_file(tmp_path, "output")
+    with pytest.raises(InputError, match=r"lies in .*file, which is a file"):
+        check_file(tmp_path / "file" / "below", "output")

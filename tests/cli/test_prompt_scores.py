@@ -223,7 +223,7 @@ def test_geneval_refuses_pictures_of_other_prompts(
         (("tifa", "nowhere", "--questions", "FILE"), "nowhere is not a folder: draw them with"),
         (("tifa", "DRAWN", "--questions", "FILE"), "has no picture of 1 of 2 captions, 'draw-2' first"),
         (("tifa", "DRAWN", "--questions", "FILE", "--device", "x"), "device 'x' cannot be used here"),
-        (("tifa", "DRAWN", "--questions", "FILE", "--output_file", "."), "--output_file . is a folder"),
+        (("tifa", "DRAWN", "--questions", "FILE", "--output_file", "."), "--output_file '.' is a folder"),
         (("tifa", "DRAWN", "--questions", "FILE", "--output_file", "BELOW"), "json, which is a file: name"),
         (("geneval", "DRAWN", "--metadata", "nowhere.jsonl"), "nowhere.jsonl cannot be read"),
         (("geneval", "DRAWN", "--metadata", "LINES", "--object_names", "x.txt"), "x.txt cannot be read"),

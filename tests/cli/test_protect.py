@@ -196,7 +196,8 @@ def test_what_does_not_fit_a_checkpoint_is_refused(
     moved = [job[0], str(tmp_path / "model"), *job[2:]]
     assert "made from another model's weights" in refused(capsys, *moved, *again, "latest")
     assert "no checkpoint 'checkpoint-9': give latest" in refused(capsys, *job, *again, "checkpoint-9")
-    assert "is not empty" in refused(capsys, *job, "--output_dir", stopped)
+    said = refused(capsys, *job, "--output_dir", stopped)
+    assert "holds checkpoints: add --resume_from_checkpoint latest, or give a new one" in said
     new = ["--output_dir", tmp_path / "new", "--resume_from_checkpoint", "latets"]
     assert "no checkpoint 'latets'" in refused(capsys, *job, *new)
     assert not (tmp_path / "new").exists()

@@ -33,3 +33,13 @@ def test_what_cannot_be_used_is_one_line(
 ) -> None:
     given = [str(tmp_path / "out") if argument == "OUT" else argument for argument in arguments]
     assert said in refused("toybox", *given)
+
+
+def test_two_toys_are_not_mixed_in_a_folder(run: Callable[..., None], tmp_path: Path, refused) -> None:
+    for verb in (RENDER, ("sample", "--count", "1")):
+        out = tmp_path / verb[0]
+        run("toybox", *verb, "--output_dir", out)
+        before = {place: place.read_bytes() for place in out.iterdir()}
+        again = ("toybox", *(word.replace("500001", "500002") for word in verb), "--output_dir", out)
+        assert "is not empty: give a new one" in refused(*again)
+        assert before == {place: place.read_bytes() for place in out.iterdir()}

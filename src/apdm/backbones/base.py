@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -103,6 +104,9 @@ class EncodedImages:
         return torch.cat(orders)[:count]
 
 
+TRAINED_STEPS = 1000  # noise levels of every known family; a sampler has no more
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How pictures are generated, by the model's own scheduler."""
@@ -116,6 +120,12 @@ class Sampling:
 
     def __post_init__(self) -> None:
         at_least(self, num_inference_steps=1, sample_batch_size=1)
+        if self.num_inference_steps > TRAINED_STEPS:
+            raise InputError(
+                f"num_inference_steps is {self.num_inference_steps}", fix=f"give {TRAINED_STEPS} or fewer"
+            )
+        if not 0 <= self.guidance_scale < math.inf:
+            raise InputError(f"guidance_scale is {self.guidance_scale}", fix="give 0 or more")
 
 
 class Backbone(ABC):

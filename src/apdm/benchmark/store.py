@@ -26,11 +26,11 @@ PACKAGES = ("apdm", "torch", "diffusers", "transformers", "numpy")
 def save_model(save: Callable[[Path], None], folder: Path, card: str, config: Mapping[str, Any]) -> None:
     """Writes what `save` writes, card and config into `folder`, the index by which diffusers knows a model
     last; a stop or a full disk leaves no half model there. Raises `InputError`."""
-    with beside(folder) as part:
-        save(part)
-        (part / "README.md").write_text(card)
-        write_config(config, part)
+    with beside(folder, _part(folder / "model")) as part:  # in it: it may be a disk of its own
         folder.mkdir(parents=True, exist_ok=True)
+        save(part)
+        (part / "README.md").write_text(card, encoding="utf-8")
+        write_config(config, part)
         discard(folder / INDEX)
         for piece in sorted(part.iterdir(), key=lambda path: (path.name == INDEX, path.name)):
             discard(folder / piece.name)  # of a run that was killed right here
@@ -55,9 +55,10 @@ def save_text(text: str, file: Path) -> None:
 
 
 @contextmanager
-def beside(place: Path) -> Iterator[Path]:
-    """Where to write before it is moved to `place`; nothing is left of it, however it ends."""
-    part = _part(place)
+def beside(place: Path, part: Path | None = None) -> Iterator[Path]:
+    """Where to write before it is moved to `place`: `part`, or next to it. Nothing is left of it, however it
+    ends."""
+    part = part or _part(place)
     try:
         _remove(part)
         yield part

@@ -47,7 +47,7 @@ def settings_of(file: Path) -> dict[str, object]:
     if file.suffix not in READERS:
         raise InputError(f"config '{file}' is no {', '.join(READERS)} file", fix="give one that is")
     try:
-        settings = READERS[file.suffix](file.read_text(encoding="utf-8"))
+        settings = READERS[file.suffix](file.read_text(encoding="utf-8-sig"))
     except (ValueError, yaml.YAMLError) as error:
         raise InputError(f"config '{file}' cannot be read ({one_line(error)})", fix="repair it") from error
     if not isinstance(settings, Mapping):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +18,10 @@ from apdm.benchmark.record import (
     SubjectResult,
     write_result,
 )
-from apdm.benchmark.store import plain, versions
+from apdm.benchmark.store import discard, plain, versions
 from apdm.benchmark.trial import Trial, TrialSettings
 from apdm.cli.arguments import read
-from apdm.cli.options import new_folder
+from apdm.cli.options import new_folder, own_folder
 from apdm.cli.progress import progress
 from apdm.cli.side_by_side import side_by_side
 from apdm.metrics.judges import EFFICIENTNET, TOYBOX, judge
@@ -131,8 +130,9 @@ def _save_photos(subject: Subject, other: Subject, folder: Path, size: int) -> N
 
 def _fresh(folder: Path) -> Path:
     """`folder`, emptied if it is an earlier demo's, finished or not. Raises `InputError` if it holds
-    anything else."""
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if LOG_FILE in names and names <= WRITTEN:
-        shutil.rmtree(folder)
+    anything else, such as the report of pictures that are not a demo's, or if one is being made there."""
+    names = {path.name for path in own_folder(folder).iterdir()}
+    if names == {LOG_FILE} or ({LOG_FILE, "subjects"} <= names <= WRITTEN):
+        for name in (*(names - {"subjects", LOG_FILE}), "subjects", LOG_FILE):  # what tells a demo goes last
+            discard(folder / name)
     return new_folder(folder)

@@ -32,7 +32,7 @@ class Forecast(Generic[S]):
     """Diffusers folder, .safetensors file, hub id, or "toybox"."""
     protection: Annotated[S, tyro.conf.arg(name="")]
     method: str = "apdm"
-    """apdm, apdm-published, apdm-unpaired, apdm-without-l2p, apdm-leak, ascent, imma, or none."""
+    """apdm, apdm-published, apdm-unpaired, apdm-without-l2p, apdm-leak, ascent, imma, mima, or none."""
     preset: str = "published"
     """Defaults of what follows: "published" (the method's own, for Stable Diffusion) or "toybox"."""
     photos: int = 4

@@ -31,8 +31,8 @@ from apdm.cli.class_scores import (
     kid_before_and_after,
     prompt_figures,
 )
-from apdm.cli.figures import FLAGS, Measured, check_file, named, show, write
-from apdm.cli.options import SubjectOptions, check_new, new_folder, pictures_in, public_name
+from apdm.cli.figures import FLAGS, Measured, named, show, write
+from apdm.cli.options import SubjectOptions, check_file, check_new, new_folder, pictures_in, public_name
 from apdm.cli.progress import progress
 from apdm.cli.subject_scores import (
     cells_of,
@@ -164,8 +164,6 @@ def main(arguments: Sequence[str]) -> None:
     rates = _rates(cells, wanted.seed)
     figures = named({"similarity": similarity, "BRISQUE": brisque, **further}) | rates
     show(figures, f"judged by {wanted.judge}")
-    if wanted.output_file:
-        write(figures, wanted.output_file, judge=wanted.judge)
     if folder:
         distance = kid_before_and_after(further)
         found = SubjectResult(
@@ -180,6 +178,8 @@ def main(arguments: Sequence[str]) -> None:
             further={measure: sets for measure, sets in further.items() if not (distance and measure == KID)},
         )
         _report(found, looked, folder, wanted)
+    if wanted.output_file:
+        write(figures, wanted.output_file, judge=wanted.judge)
 
 
 def _check(wanted: Evaluate) -> None:
@@ -198,7 +198,8 @@ def _check(wanted: Evaluate) -> None:
     check_weights(wanted.faces, wanted.face_weights)
     if wanted.resolution is not None:
         at_least(wanted, resolution=1)
-    check_file(wanted.output_file)
+    if wanted.output_file:
+        check_file(wanted.output_file, "--output_file")
     if wanted.output_dir:
         check_new(wanted.output_dir)
     check_device(wanted.device)

@@ -14,7 +14,7 @@ from apdm.backbones.single_file import write
 from apdm.benchmark.card import exported_card
 from apdm.benchmark.store import save_file, save_model
 from apdm.cli.arguments import read
-from apdm.cli.options import new_folder, public_name
+from apdm.cli.options import check_file, new_folder, public_name
 from apdm.errors import InputError
 
 EXAMPLE = "apdm export --single_file runs/protected runs/protected.safetensors"
@@ -53,3 +53,4 @@ def _check_new_file(path: Path) -> None:
         )
     if path.exists():
         raise InputError(f"output '{path}' exists", fix="give a new one")
+    check_file(path, "output")

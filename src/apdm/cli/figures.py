@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,19 +33,6 @@ def named(measured: Measured) -> dict[str, Figure]:
     }
 
 
-def check_file(path: Path | None) -> None:
-    """Raises `InputError` for a place that cannot be written as a file."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise InputError(f"--output_file {path} is a folder", fix="name a file")
-    there = next(parent for parent in path.absolute().parents if parent.exists())
-    if not there.is_dir():
-        raise InputError(
-            f"--output_file {path} lies in {there}, which is a file", fix="name a file in a folder"
-        )
-
-
 def check_network(source: str, flag: str) -> None:
     """Raises `InputError` for what is neither a network's folder nor a hub id; loads nothing."""
     if Path(source).is_dir():
@@ -57,7 +45,8 @@ def check_network(source: str, flag: str) -> None:
 def show(figures: Mapping[str, Figure], title: str) -> None:
     table = Table("figure", "value", "95 % interval", "n", title=title)
     for name, it in figures.items():
-        table.add_row(name, f"{it.value:.3f}", f"{it.low:.3f} to {it.high:.3f}", str(it.n))
+        said = f"{it.value:.3f}", f"{it.low:.3f} to {it.high:.3f}"
+        table.add_row(name, *(("undefined", "") if math.isnan(it.value) else said), str(it.n))
     Console().print(table)
 
 

@@ -30,14 +30,15 @@ EXAMPLE = (
     'apdm generate toybox --preset toybox --prompt "a photo of a gray dog in the snow" '
     "--output_dir runs/pictures"
 )
+ON_GRID = 64  # pictures: an overview, and thousands would fill the memory; our choice
 PRESETS = {"published": Sampling(), "toybox": presets.SAMPLING}
 
 
 @dataclass(frozen=True)
 class Generate:
     """Make pictures from prompts. The same prompt, number and seed give the same picture from any model
-    of the family, so folders of two models can be laid side by side. Writes the settings (apdm.json) and the
-    log (log.jsonl) beside them."""
+    of the family, so folders of two models can be laid side by side. Writes the settings (apdm.json), the
+    log (log.jsonl) and a grid of the first 64 beside them."""
 
     model: tyro.conf.Positional[str]
     """Diffusers folder, .safetensors file, hub id, or "toybox"."""
@@ -85,9 +86,7 @@ def main(arguments: Sequence[str]) -> None:
     if wanted.adapter:
         put_on(backbone, wanted.adapter)
     with progress(folder / LOG_FILE) as watch:
-        drawn = _draw(wishes, backbone, wanted, watch)
-    if drawn:
-        save_png(grid(torch.cat(drawn), columns=wanted.num_images), folder / "grid", "grid")
+        shown = _draw(wishes, backbone, wanted, watch)
     prompts = tuple(wish.prompt for wish in wishes[:: wanted.num_images])
     settings = replace(
         wanted,
@@ -98,6 +97,8 @@ def main(arguments: Sequence[str]) -> None:
         prompts_file=None,
     )
     write_config(plain(settings), folder)
+    if shown:
+        save_png(grid(torch.cat(shown), columns=min(wanted.num_images, ON_GRID)), folder / "grid", "grid")
     print(f"{len(wishes)} pictures in {folder}")
 
 
@@ -116,15 +117,16 @@ def _wishes(wanted: Generate) -> list[Wish]:
 
 
 def _draw(wishes: Sequence[Wish], backbone: Backbone, wanted: Generate, watch: Watch) -> list[Pixels]:
-    """Each batch is written when it is drawn; those that belong on a grid are given back."""
+    """Each batch is written when it is drawn; the pictures that belong on the grid are given back."""
     kept: list[Pixels] = []
     seeds = [derive(wanted.seed, "generate", number) for number in range(len(wishes))]
     watch("generate", 0, len(wishes), {})
     for rows in batches(len(wishes), wanted.sampling.sample_batch_size):
         some = wishes[rows]
         pictures = backbone.generate([wish.prompt for wish in some], seeds[rows], wanted.sampling)
-        for wish, picture in zip(some, pictures.split(1), strict=True):
+        drawn = list(zip(some, pictures.split(1), strict=True))
+        for wish, picture in drawn:
             save_png(picture, wanted.output_dir / wish.folder, "picture", first=wish.number)
-        kept += [pictures] if not some[0].folder else []
+        kept += [picture for wish, picture in drawn if not wish.folder and wish.number < ON_GRID]
         watch("generate", rows.stop, len(wishes), {})
     return kept

@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InputError as error:
         sys.stderr.write(f"apdm {arguments[0]}: {error}\n")
         sys.exit(2)
+    except BrokenPipeError:  # who read what is printed has enough of it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as of a program that SIGPIPE ends
     except OSError as error:
         if error.filename is None and error.errno not in FULL:
             raise

@@ -85,25 +85,43 @@ def new_folder(path: Path, besides: Collection[str] = ()) -> Path:
 
 def check_new(path: Path, besides: Collection[str] = ()) -> None:
     """Raises `InputError` where `new_folder` would for what is there; makes nothing."""
-    _refuse_file(path)
+    _refuse_unusable(path)
     if path.is_dir() and any(thing.name not in besides for thing in path.iterdir()):
         raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
 
 
 def own_folder(path: Path) -> Path:
-    """`path`, made if missing, and this process's own until it ends. Raises `InputError` if it is a file or
-    another process has it. Of several that share a job the first has it."""
+    """`path`, made if missing, and this process's own until it ends. Raises `InputError` if it is a file, may
+    not be written or another process has it. Of several that share a job the first has it."""
     if not first():
         return path
-    _refuse_file(path)
+    _refuse_unusable(path)
     path.mkdir(parents=True, exist_ok=True)
     _hold(path.resolve())
     return path
 
 
-def _refuse_file(path: Path) -> None:
+def _refuse_unusable(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise InputError(f"output folder '{path}' is a file", fix="give a new one")
+    if not os.access(_there(path), os.W_OK):
+        raise InputError(f"output folder '{path}' may not be written", fix="give another one")
+
+
+def _there(path: Path) -> Path:
+    """`path`, or the nearest folder above that is there."""
+    return next(place for place in (path, *path.absolute().parents) if place.exists())
+
+
+def check_file(path: Path, called: str) -> None:
+    """Raises `InputError` for a place that cannot be written as a file."""
+    if path.is_dir():
+        raise InputError(f"{called} '{path}' is a folder", fix="name a file")
+    there = _there(path)
+    if there != path and not there.is_dir():
+        raise InputError(f"{called} '{path}' lies in {there}, which is a file", fix="name a file in a folder")
+    if not os.access(there, os.W_OK):
+        raise InputError(f"{called} '{path}' may not be written", fix="name another place")
 
 
 def pictures_in(folder: Path) -> list[Verdict]:

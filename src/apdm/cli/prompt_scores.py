@@ -14,8 +14,8 @@ from apdm.backbones.load import check_device
 from apdm.benchmark.measure import scored
 from apdm.cli.arguments import read
 from apdm.cli.class_scores import drawn as told_of
-from apdm.cli.figures import check_file, check_network, show, write
-from apdm.cli.options import pictures_in, usable
+from apdm.cli.figures import check_network, show, write
+from apdm.cli.options import check_file, pictures_in, usable
 from apdm.cli.progress import progress
 from apdm.errors import InputError
 from apdm.metrics.base import Score
@@ -90,7 +90,8 @@ def main(arguments: Sequence[str]) -> None:
     wanted = read(kind, f"evaluate {verb}", arguments[1:], example)
     if not wanted.pictures:
         raise InputError("no pictures are given", fix="name the folder, or folders, that hold them")
-    check_file(wanted.output_file)
+    if wanted.output_file:
+        check_file(wanted.output_file, "--output_file")
     check_device(wanted.device)
     found = [(folder, score) for folder, scores in scores_of(wanted).items() for score in scores]
     figures = {f"{score.metric} of {folder}": scored(score) for folder, score in found}

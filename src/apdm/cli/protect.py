@@ -183,6 +183,9 @@ def _checkpoints(wanted: Protect[Settings], subjects: Sequence[Subject]) -> Chec
 def _beginning(asked: str | None, folder: Path) -> Path | None:
     """Makes `folder` this process's own; the checkpoint to begin at, None for the start."""
     if asked is None:
+        if first() and kept(folder):
+            what = f"output folder '{folder}' holds checkpoints"
+            raise InputError(what, fix="add --resume_from_checkpoint latest, or give a new one")
         new_folder(folder)
         return None
     named = Path(asked) if Path(asked).is_dir() else folder / asked

@@ -24,7 +24,7 @@ class Render:
     seed: int
     """Which toy of that class; seeds from 500000 on are used by nothing in this project."""
     output_dir: Path
-    """Where the pictures go; made if missing."""
+    """Where the pictures go; must be new or empty."""
     views: int = 8
     """How many; view N is the same for everybody."""
 
@@ -34,7 +34,7 @@ class Sample:
     """Random captioned scenes as the toy model was trained on, of tuning toys."""
 
     output_dir: Path
-    """Where the pictures go; made if missing."""
+    """Where the pictures go; must be new or empty."""
     count: int = 16
     """How many scenes."""
     seed: int = 0
@@ -55,31 +55,35 @@ def main(arguments: Sequence[str]) -> None:
 
 def _render(wanted: Render) -> None:
     at_least(wanted, views=1)
+    from apdm.cli.options import new_folder
     from apdm.toybox import captions, identity, world
 
     toy = identity.identity(wanted.class_noun, wanted.seed)
+    folder = new_folder(wanted.output_dir)
     scenes = [world.portrait(toy, wanted.seed, index) for index in range(wanted.views)]
     said = [
         f"a photo of {captions.article(captions.describe(rng, toy))} {world.GROUNDS[s.view.ground].phrase}"
         for index, s in enumerate(scenes)
         for rng in [identity.stream("portrait caption", wanted.class_noun, wanted.seed, index)]
     ]
-    _write([world.render(s) for s in scenes], said, wanted.output_dir, wanted.class_noun)
-    print(f"{wanted.views} views of {wanted.class_noun} {wanted.seed} in {wanted.output_dir}")
+    _write([world.render(s) for s in scenes], said, folder, wanted.class_noun)
+    print(f"{wanted.views} views of {wanted.class_noun} {wanted.seed} in {folder}")
 
 
 def _sample(wanted: Sample) -> None:
     at_least(wanted, count=1)
+    from apdm.cli.options import new_folder
     from apdm.toybox import captions, identity, world
     from apdm.toybox.seeds import Purpose
 
+    folder = new_folder(wanted.output_dir)
     described = [
         captions.scene(identity.stream("sampled scene", wanted.seed, index), Purpose.TUNING)
         for index in range(wanted.count)
     ]
     pictures = [world.render(d.scene) for d in described]
-    _write(pictures, [d.caption for d in described], wanted.output_dir, "scene")
-    print(f"{wanted.count} scenes in {wanted.output_dir}")
+    _write(pictures, [d.caption for d in described], folder, "scene")
+    print(f"{wanted.count} scenes in {folder}")
 
 
 def _write(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str], folder: Path, stem: str) -> None:
