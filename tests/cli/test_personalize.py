@@ -54,6 +54,16 @@ def test_every_attack_leaves_what_its_field_shares(
     assert f"tags: [apdm, attacked, {method}]" in (tmp_path / "out" / "README.md").read_text()
 
 
+def test_a_prompt_may_have_the_new_word_before_a_comma(
+    run: Callable[..., None], model: Path, photos: Path, tmp_path: Path
+) -> None:
+    prompt = "a photo of <new1>, outdoors"
+    subject = ("--subject", photos, "--class_noun", "dog", "--instance_prompt", prompt)
+    quick = ("--max_train_steps", "1", "--output_dir", tmp_path / "out")
+    run("personalize", model, "--method", "textual-inversion", *subject, *quick)
+    assert (tmp_path / "out" / "learned_embeds.safetensors").is_file()
+
+
 def test_a_disk_that_fills_up_while_saving_leaves_no_model(
     failed: Callable[..., list[str]], model: Path, photos: Path, tmp_path: Path
 ) -> None:

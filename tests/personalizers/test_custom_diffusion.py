@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from apdm.backbones.base import Sampling
+from apdm.backbones.base import Condition, Sampling
 from apdm.backbones.load import load
 from apdm.backbones.words import first_token
 from apdm.errors import InputError
@@ -28,6 +29,20 @@ def pictures(seed: int, count: int = 2) -> torch.Tensor:
 
 def material(model) -> Material:
     return Material(model.encode(pictures(1), PROMPT), model.encode(pictures(2), "a photo of dog"))
+
+
+def test_the_defaults_are_the_released_codes() -> None:
+    assert dataclasses.asdict(CustomDiffusion()) == {
+        "learning_rate": 4e-5,
+        "max_train_steps": 500,
+        "train_batch_size": 2,
+        "prior_loss_weight": 1.0,
+        "max_grad_norm": 1.0,
+        "freeze_model": "crossattn_kv",
+        "placeholder_token": "<new1>",
+        "initializer_token": "ktn",
+        "augment": True,
+    }
 
 
 @pytest.mark.parametrize(
@@ -107,6 +122,26 @@ def test_the_prompt_says_the_size(tiny, monkeypatch: pytest.MonkeyPatch) -> None
     images = model.encode(pictures(1), PROMPT)
     seen = ATTACK._subject(model, images, generator(0))[2]
     assert seen == ["a far away photo of <new1> dog"] * 2
+
+
+def test_the_network_is_told_the_size_of_each_picture(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two pictures, of which one is said to be far away, and two of the class."""
+    told: list[Condition] = []
+    said = iter(["a far away ", ""])
+
+    def spy(backbone, clean, condition, noise, t):
+        told.append(condition)
+        return denoising_error(backbone, clean, condition, noise, t)
+
+    monkeypatch.setattr(custom_diffusion, "denoising_error", spy)
+    monkeypatch.setattr(
+        custom_diffusion, "rescaled", lambda picture, _: (picture, torch.ones(1, 1, 16, 16), next(said))
+    )
+    model = tiny.copy()
+    ATTACK.attach(model)
+    ATTACK.loss(model, material(model), generator(0))
+    prompts = ["a far away photo of <new1> dog", PROMPT, "a photo of dog", "a photo of dog"]
+    assert_close(told[0].parts, model.encode_prompts(prompts).parts)
 
 
 def test_a_saved_model_knows_the_word(tiny, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from apdm.backbones.base import Sampling
 from apdm.backbones.pipeline import PipelineBackbone
 from apdm.backbones.tiny import tiny_flux, tiny_sd3, tiny_stable_diffusion
+from apdm.errors import InputError
 from apdm.personalizers.base import Material, personalize
 from apdm.personalizers.lora import LoRA
 from apdm.seeding import generator
@@ -102,6 +103,11 @@ def test_alpha_is_the_rank_unless_given(rank: int) -> None:
     LoRA(rank=rank).attach(model)
     scales = {module.scaling["default"] for module in model.network.modules() if hasattr(module, "lora_A")}
     assert scales == {1.0}
+
+
+def test_an_alpha_that_adds_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match=r"lora_alpha is 0\.0: give more than 0"):
+        LoRA(lora_alpha=0.0)
 
 
 def test_attaching_draws_from_no_common_stream_and_no_two_parts_alike() -> None:

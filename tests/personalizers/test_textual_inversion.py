@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,10 +69,20 @@ def test_a_word_that_is_known_is_refused(tiny, word: str) -> None:
         TextualInversion(placeholder_token=word).attach(tiny.copy())
 
 
-def test_a_prompt_without_the_word_is_refused(tiny) -> None:
-    images = tiny.encode(torch.zeros(1, 3, 16, 16), "a photo of sks dog")
-    with pytest.raises(InputError, match="'a photo of sks dog' lacks the new word '<new1>'"):
+@pytest.mark.parametrize(
+    "prompt", ["a photo of sks dog", "a photo of my<new1> dog", "a photo of <new1>_1 dog"]
+)
+def test_a_prompt_without_the_word_is_refused(tiny, prompt: str) -> None:
+    images = tiny.encode(torch.zeros(1, 3, 16, 16), prompt)
+    with pytest.raises(InputError, match=f"'{prompt}' lacks the new word '<new1>'"):
         personalize(tiny, ATTACK, Material(images, None), 0)
+
+
+@pytest.mark.parametrize("prompt", ["a photo of <new1>, outdoors", '"<new1>" (a dog)', "dog/<new1>."])
+def test_the_word_may_stand_next_to_punctuation(tiny, attacked, prompt: str) -> None:
+    assert "<new1>" in attacked.pipeline.tokenizer.tokenize(prompt)
+    images = tiny.encode(torch.zeros(1, 3, 16, 16), prompt)
+    personalize(tiny, replace(ATTACK, max_train_steps=1), Material(images, None), 0)
 
 
 def test_plain_diffusers_loads_it(tiny, attacked, tmp_path: Path) -> None:

@@ -97,6 +97,17 @@ def test_it_stops_at_the_distance(tiny: StableDiffusion, material: Material, hea
     assert 2 < heard.steps[-1][1] < 50
 
 
+def test_no_distance_is_measured_where_none_is_given(one_weight, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It passes over all weights, after every step."""
+    measured = []
+    monkeypatch.setattr(ascent, "ascent_loss", lambda model, *_: (model.weight + 2).square())
+    monkeypatch.setattr(ascent, "moved", lambda *models: measured.append(models) or 0.0)
+    ascend(one_weight(5.0), None, Ascent(max_train_steps=2), 0)
+    assert not measured
+    ascend(one_weight(5.0), None, Ascent(max_train_steps=2), 0, distance=9.0)
+    assert len(measured) == 2
+
+
 def test_the_distance_is_euclidean_over_all_weights(tiny: StableDiffusion) -> None:
     other = tiny.copy()
     assert moved(tiny, other) == 0

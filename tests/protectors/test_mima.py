@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from apdm.backbones.stable_diffusion import StableDiffusion
-from apdm.errors import InputError
+from apdm.errors import Diverged, InputError
 from apdm.personalizers.base import Material
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.personalizers.lora import LoRA
@@ -226,6 +226,21 @@ def test_every_concept_becomes_harder_and_seeds_reproduce(tiny, concepts, mean_e
         assert mean_error(immune, concept.instance) > 1.01 * mean_error(tiny, concept.instance)
     assert all(torch.equal(w, same.weights()[name]) for name, w in immune.weights().items())
     assert heard.steps[20] == ("mima", 20, 20)
+
+
+@pytest.mark.parametrize(
+    ("rate", "simulated_rate", "said"),
+    [
+        (1e-3, 1e30, "MIMA's ascent diverged at step 2"),
+        (1e30, 1e-2, "MIMA's adaptation diverged at step 3"),
+    ],
+)
+def test_numbers_that_run_away_stop_the_run(tiny, concepts, rate, simulated_rate, said: str) -> None:
+    """Each kind of step finds what the one before it, at far too high a rate, has made of the weights."""
+    simulated = dataclasses.replace(QUICK.simulated, learning_rate=simulated_rate)
+    config = dataclasses.replace(QUICK, learning_rate=rate, max_train_steps=3, simulated=simulated)
+    with pytest.raises(Diverged, match=said):
+        immunize(tiny, concepts, config, 0)
 
 
 @pytest.mark.parametrize("simulated", [LoRA(), DreamBooth(train_text_encoder=True)])

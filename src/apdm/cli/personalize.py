@@ -22,7 +22,7 @@ from apdm.cli.samples import Samples, Validation
 from apdm.cli.several import refuse_idle
 from apdm.cli.trackers import refuse_missing, reporting
 from apdm.errors import InputError, at_least
-from apdm.personalizers.base import Material, Personalizer, class_images, course
+from apdm.personalizers.base import Material, Personalizer, class_images, course, says
 from apdm.personalizers.table import PERSONALIZERS
 from apdm.pixels import resize
 from apdm.ranks import first
@@ -115,7 +115,7 @@ def _check(wanted: Personalize[Personalizer]) -> None:
     if wanted.class_model:
         locate(wanted.class_model)
     word, prompt = wanted.attack.placeholder_token, wanted.subject.instance_prompt
-    if word and word not in (wanted.subject.identifier if prompt is None else prompt).split():
+    if word and not says(wanted.subject.identifier if prompt is None else prompt, word):
         raise InputError(f"the prompt lacks the new word '{word}'", fix=f"give --identifier '{word}'")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -103,9 +104,14 @@ def own_text(backbone: Backbone) -> Callable[[], None]:
     return give_back
 
 
+def says(prompt: str, word: str) -> bool:
+    """Whether `word` stands in `prompt` as a word: not inside a longer one, next to a comma or a blank."""
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", prompt) is not None
+
+
 def named_in(prompt: str, word: str) -> None:
     """Raises `InputError` where the prompt lacks the word that is to be learnt: nothing would be."""
-    if word not in prompt.split():
+    if not says(prompt, word):
         raise InputError(f"the prompt '{prompt}' lacks the new word '{word}'", fix="name the subject by it")
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from apdm.backbones.base import Backbone
 from apdm.backbones.words import learning_encoders
-from apdm.errors import at_least
+from apdm.errors import at_least, positive
 from apdm.personalizers.base import Attachment, nothing, own_text
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.seeding import derive, generator
@@ -42,6 +42,8 @@ class LoRA(DreamBooth):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, rank=1)
+        if self.lora_alpha is not None:
+            positive(self, "lora_alpha")
 
     def attach(self, backbone: Backbone, seed: int = 0) -> Attachment:
         give_back = own_text(backbone) if self.train_text_encoder else nothing

@@ -75,7 +75,7 @@ def ascend(
         optimizer.step()
         optimizer.zero_grad()
         watch("ascent", step + 1, config.max_train_steps, {"ascent_loss": value})
-        if moved(backbone, ascended) >= distance:
+        if distance < math.inf and moved(backbone, ascended) >= distance:
             break
     ascended.network.requires_grad_(False)
     return ascended
