@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from apdm.backbones.base import Sampling
 from apdm.errors import InputError
-from apdm.personalizers.base import Material, course, personalize
+from apdm.personalizers.base import Material, course, personalize, says
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.personalizers.textual_inversion import TextualInversion
 from apdm.seeding import generator
@@ -76,6 +76,11 @@ def test_a_prompt_without_the_word_is_refused(tiny, prompt: str) -> None:
     images = tiny.encode(torch.zeros(1, 3, 16, 16), prompt)
     with pytest.raises(InputError, match=f"'{prompt}' lacks the new word '<new1>'"):
         personalize(tiny, ATTACK, Material(images, None), 0)
+
+
+def test_no_word_at_all_is_no_word_of_a_prompt() -> None:
+    assert says("a photo of <new1>.", "<new1>")
+    assert not says("a photo of <new1>.", "")
 
 
 @pytest.mark.parametrize("prompt", ["a photo of <new1>, outdoors", '"<new1>" (a dog)', "dog/<new1>."])

@@ -106,7 +106,7 @@ def own_text(backbone: Backbone) -> Callable[[], None]:
 
 def says(prompt: str, word: str) -> bool:
     """Whether `word` stands in `prompt` as a word: not inside a longer one, next to a comma or a blank."""
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", prompt) is not None
+    return bool(word) and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", prompt) is not None
 
 
 def named_in(prompt: str, word: str) -> None:
