@@ -175,3 +175,12 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     save_file({"lora_unet_x.lora_down.weight": ROW}, tmp_path / "kohya.safetensors")
     with pytest.raises(InputError, match=r"kohya\.safetensors' is no folder with"):
         check_adapter(tmp_path / "kohya.safetensors", [PROMPT])
+
+
+def test_a_word_of_several_tokens_has_small_letters(tmp_path: Path) -> None:
+    """Only its first token would be heard."""
+    save_file({"V*": ROW.repeat(2, 1)}, tmp_path / "learned_embeds.safetensors")
+    with pytest.raises(InputError, match=r"the word 'V\*' of several tokens, .*: call it so in its files"):
+        check_adapter(tmp_path, ["a photo of V* dog"])
+    save_file({"V*": ROW}, tmp_path / "learned_embeds.safetensors")
+    check_adapter(tmp_path, ["a photo of V* dog"])

@@ -56,7 +56,16 @@ def test_a_model_is_written_in_its_folder_which_may_be_a_disk_of_its_own(
         part.mkdir()
         seen.extend(place for place in tmp_path.rglob("*") if place.is_dir())
 
+    said: list[str | None] = []
+    write_text = Path.write_text
+
+    def noting(place: Path, text: str, encoding: str | None = None) -> int:
+        said.append(encoding)
+        return write_text(place, text, encoding)
+
+    monkeypatch.setattr(Path, "write_text", noting)
     save_model(save, Path(), "of one \N{CJK UNIFIED IDEOGRAPH-72AC}", {})
+    assert said[0] == "utf-8"  # the card's, whatever this system's is
     (part,) = set(seen) - {tmp_path / "out"}
     assert part.parent == tmp_path / "out"
     assert sorted(place.name for place in (tmp_path / "out").iterdir()) == ["README.md", "apdm.json"]

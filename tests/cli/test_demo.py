@@ -108,6 +108,25 @@ def test_an_interrupted_demo_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("left", [["log.jsonl"], ["log.jsonl", ".subjects.12345.part"]])
+def test_a_demo_that_was_stopped_as_it_was_emptied_is_replaced(tmp_path: Path, left: list[str]) -> None:
+    for name in left:
+        (tmp_path / name).write_text("")
+    run(tmp_path)
+
+
+def test_a_demo_is_emptied_so_that_a_stop_leaves_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in sorted(demo.WRITTEN):
+        (tmp_path / name).write_text("")
+    gone: list[str] = []
+    monkeypatch.setattr(demo, "discard", lambda place: gone.append(place.name))
+    monkeypatch.setattr(demo, "new_folder", lambda folder: folder)
+    demo._fresh(tmp_path)
+    assert gone[-2:] == ["subjects", "log.jsonl"]
+    assert set(gone) == demo.WRITTEN
+
+
+@pytest.mark.usefixtures("small")
 def test_a_report_of_other_pictures_is_no_earlier_demo(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,6 +60,10 @@ def test_what_cannot_be_exported_is_one_line(
     assert "is no .safetensors file" in refused(capsys, model, tmp_path / "model.ckpt", "--single_file")
     assert "is not empty" in refused(capsys, model, model)
     assert "does not exist" in refused(capsys, tmp_path / "nowhere", tmp_path / "x")
+    below = taken / "new.safetensors"
+    assert f"output '{below}' lies in {taken}, which is a file" in refused(
+        capsys, model, below, "--single_file"
+    )
     tiny_sd3().save(tmp_path / "sd3")
     out = tmp_path / "new.safetensors"
     assert "StableDiffusion3Pipeline is not written into one file" in refused(

@@ -230,6 +230,13 @@ def test_what_is_there_is_told_before_all_is(
     assert not (whole / "protection.md").read_text().startswith("Not finished")
 
 
+def test_what_is_missing_is_said() -> None:
+    every = read_scenario(Path(__file__).resolve().parents[2] / "scenarios" / "protection.toml")
+    seed, placebo = replace(every, attack_seeds=(0,)), replace(every, placebos=every.placebos[1:])
+    assert frozen.part_of(seed, every) == "Not finished: attack seed 0 of 0, 1, 2."
+    assert frozen.part_of(placebo, every) == "Not finished. Not there yet: placebo no DPO."
+
+
 def test_figures_of_a_gpu_are_told_without_one(begun: Path, tmp_path: Path) -> None:
     for about in begun.rglob("about.json"):
         about.write_text(about.read_text().replace('"device": "cpu"', '"device": "cuda"'))

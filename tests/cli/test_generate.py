@@ -75,6 +75,16 @@ def test_the_grid_has_the_first_pictures_alone(
         assert torch.equal(whole, grid(load(paths[:3], 16), columns))
 
 
+def test_the_settings_are_written_before_the_grid(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes memory; without them no measure knows the pictures' prompts."""
+    monkeypatch.setattr(generate, "grid", None)
+    with pytest.raises(TypeError):
+        run(model, "--prompt", "a dog", "--num_images", "1", "--output_dir", tmp_path / "out")
+    assert (tmp_path / "out" / "apdm.json").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from apdm.cli import main
 from apdm.cli.main import VERBS
 
 
@@ -104,12 +105,27 @@ def test_a_full_disk_is_one_line(
     assert said[-1] == "apdm generate: the disk cannot be used: No space left on device"
 
 
-def test_who_has_read_enough_ends_it_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `apdm bench --dry_run | head` does."""
-    code = "import sys; from apdm.cli import main; main._run = lambda *_: print('much'); main.main(['x'])"
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("run", ["print('much')", "sys.exit(print('help'))"])
+def test_who_has_read_enough_ends_it_without_a_word(
+    run: str, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `apdm bench --dry_run | head` does, and `apdm protect --help | head`."""
+    code = f"import sys; from apdm.cli import main; main._run = lambda *_: {run}; main.main(['x'])"
     read, write = os.pipe()
     os.close(read)
-    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_another_pipe_that_breaks_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that to a process which died."""
+
+    def broken(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(main, "_run", broken)
+    with pytest.raises(BrokenPipeError):
+        main.main(["demo"])

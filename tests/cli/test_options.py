@@ -165,3 +165,10 @@ def test_a_file_has_a_folder(tmp_path: Path) -> None:
         check_file(tmp_path, "output")
     with pytest.raises(InputError, match=r"lies in .*file, which is a file"):
         check_file(tmp_path / "file" / "below", "output")
+
+
+def test_what_a_killed_save_left_does_not_fill_a_folder(tmp_path: Path) -> None:
+    """The same command works again."""
+    (tmp_path / ".model.12345.part" / "unet").mkdir(parents=True)
+    assert new_folder(tmp_path) == tmp_path
+    assert not list(tmp_path.iterdir())

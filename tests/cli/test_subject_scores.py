@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from apdm.cli import evaluate
+from apdm.cli.figures import write
 from apdm.cli.main import main
 from apdm.cli.subject_scores import check_weights, face_backend, faces, known_faces
 from apdm.direction import Direction
@@ -117,6 +119,12 @@ def test_the_command_says_them_and_the_report_keeps_them(
     monkeypatch.setattr(evaluate, "face_backend", backend)
     seen = Seen()
     monkeypatch.setattr(evaluate, "judge", lambda _: seen)
+
+    def last(*given: Any, **about: str) -> None:
+        assert Path("report/report.html").exists()  # not lost where the figures' place cannot be written
+        write(*given, **about)
+
+    monkeypatch.setattr(evaluate, "write", last)
     shades = [(1.0, 0.0, s / 10) for s in range(6)]
     for name, colours in {"subject": shades, "generated": [RED, DARK], "control": [RED, BLUE]}.items():
         save_png(painted(*colours, side=64), tmp_path / name, "picture")

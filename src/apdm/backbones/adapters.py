@@ -41,7 +41,10 @@ def check_adapter(folder: Path, prompts: Sequence[str]) -> None:
     if (folder / FACTORS).is_file():
         _layers(folder / FACTORS)
     if any(folder.glob(WORDS)):
-        word, _ = _learnt(folder)
+        word, stored = _learnt(folder)
+        if word != word.lower() and any(len(rows) > 1 for rows in stored.values()):
+            what = f"'{folder}' holds the word '{word}' of several tokens, and CLIP reads small letters only"
+            raise InputError(what, fix="call it so in its files")
         if not any(word in prompt for prompt in prompts):
             raise InputError(
                 f"no prompt says '{word}', the word that '{folder}' holds", fix="name the subject by it"

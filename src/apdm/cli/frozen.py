@@ -117,8 +117,8 @@ def part_of(part: Scenario, whole: Scenario) -> str:
     """What an unfinished evaluation's figures rest on, in a sentence or two."""
     done, wanted = (", ".join(map(str, it.attack_seeds)) for it in (part, whole))
     later = ", ".join(it for it in whole.placebos if it not in part.placebos)
-    said = f"Not finished: attack seed {done} of {wanted}."
-    return f"{said} Not there yet: placebo {later}." if later else said
+    said = "Not finished" if done == wanted else f"Not finished: attack seed {done} of {wanted}"
+    return f"{said}. Not there yet: placebo {later}." if later else f"{said}."
 
 
 def provenance_of(shop: Workshop, missing: Sequence[str]) -> dict[str, object]:

@@ -6,10 +6,12 @@ import errno
 import importlib
 import logging
 import os
+import select
 import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import TextIO
 
 from apdm.errors import InputError, unknown
 
@@ -39,20 +41,26 @@ HELP = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Exits with 0, with 2 on bad input, with 130 on Ctrl-C."""
+    """Entry point. Exits with 0, with 2 on bad input, with 130 on Ctrl-C, and with 141, as of a program that
+    SIGPIPE ends, where nobody reads on what it prints, as `head` does."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP)
         return
     _quiet_libraries()
     try:
-        _run(arguments[0], arguments[1:])
+        try:
+            _run(arguments[0], arguments[1:])
+        finally:
+            sys.stdout.flush()  # while a closed pipe can still be met
     except InputError as error:
         sys.stderr.write(f"apdm {arguments[0]}: {error}\n")
         sys.exit(2)
-    except BrokenPipeError:  # who read what is printed has enough of it, as `head` does
+    except BrokenPipeError:
+        if not _unread(sys.stdout):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)  # as of a program that SIGPIPE ends
+        sys.exit(141)
     except OSError as error:
         if error.filename is None and error.errno not in FULL:
             raise
@@ -78,6 +86,16 @@ def _run(verb: str, arguments: Sequence[str]) -> None:
 
     with one_of_several(verb) if launched() > 1 else nullcontext():
         run(arguments)
+
+
+def _unread(stream: TextIO) -> bool:
+    """Whether it is a pipe whose other end is closed."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)  # which still hears of errors
+    except (AttributeError, OSError):  # Windows has no poll, and a notebook's output no number
+        return False
+    return bool(poll.poll(0))
 
 
 def _quiet_libraries() -> None:

@@ -12,6 +12,7 @@ import tyro
 
 from apdm.backbones.base import Backbone
 from apdm.backbones.load import load, locate
+from apdm.benchmark.store import forget_parts
 from apdm.errors import InputError
 from apdm.ranks import first
 from apdm.subject import Subject, Verdict, inspect
@@ -79,6 +80,7 @@ def new_folder(path: Path, besides: Collection[str] = ()) -> Path:
     """`own_folder`, in which there is nothing, or nothing besides these names. Raises `InputError`."""
     own_folder(path)
     if first():
+        forget_parts(path)
         check_new(path, besides)
     return path
 

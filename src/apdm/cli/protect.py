@@ -183,6 +183,7 @@ def _checkpoints(wanted: Protect[Settings], subjects: Sequence[Subject]) -> Chec
 def _beginning(asked: str | None, folder: Path) -> Path | None:
     """Makes `folder` this process's own; the checkpoint to begin at, None for the start."""
     if asked is None:
+        own_folder(folder)
         if first() and kept(folder):
             what = f"output folder '{folder}' holds checkpoints"
             raise InputError(what, fix="add --resume_from_checkpoint latest, or give a new one")

@@ -105,7 +105,7 @@ def own_text(backbone: Backbone) -> Callable[[], None]:
 
 
 def says(prompt: str, word: str) -> bool:
-    """Whether `word` stands in `prompt` as a word: not inside a longer one, next to a comma or a blank."""
+    """Whether `word` stands in `prompt` by itself, not inside a longer one; a comma may touch it."""
     return bool(word) and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", prompt) is not None
 
 
