@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from apdm.cli.progress import progress
+from apdm.cli.progress import BARS, progress
 
 
 def test_every_step_is_a_line_of_the_log(tmp_path: Path) -> None:
@@ -58,3 +58,14 @@ def test_who_has_others_work_for_him_says_nothing_of_his_memory(capfd: pytest.Ca
         with progress(memory=memory) as watch:
             watch("attack", 2, 2, {})
         assert len(re.findall(r"[kMG]B|bytes", capfd.readouterr().err)) == units
+
+
+def test_of_what_is_done_the_last_are_drawn(capfd: pytest.CaptureFixture[str]) -> None:
+    """A bench has hundreds, which would hide those that still run; the log has all of them."""
+    with progress() as watch:
+        watch("first", 1, 2, {})
+        for number in range(2 * BARS):
+            watch(f"task {number}", 1, 1, {})
+        watch("last", 0, 2, {})
+    drawn = re.findall(r"^(first|last|task \d+)", capfd.readouterr().err, re.MULTILINE)
+    assert drawn == ["first", *(f"task {number}" for number in range(BARS + 2, 2 * BARS)), "last"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +19,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -28,6 +30,8 @@ from rich.text import Text
 from apdm.benchmark.provenance import peak_memory
 from apdm.ranks import first
 from apdm.watch import Watch, silent
+
+BARS = 16  # at once: what a window does not hold is cut off, the last of them first; our choice
 
 
 class Rate(ProgressColumn):
@@ -52,12 +56,13 @@ class Memory(ProgressColumn):
 
 @contextmanager
 def progress(log: Path | None = None, *, memory: bool = True) -> Iterator[Watch]:
-    """A `Watch` that draws one bar a task on stderr and appends every step to `log`, in which a line that a
-    kill has cut off goes first. Of several processes that share a job the first tells of it. `memory` is this
-    process's: leave it out where others do the work."""
+    """A `Watch` that draws one bar a task on stderr, of those that are done the last, and appends every step
+    to `log`, in which a line that a kill has cut off goes first. Of several processes that share a job the
+    first tells of it. `memory` is this process's: leave it out where others do the work."""
     if not first():
         yield silent
         return
+    console = Console(stderr=True)
     kept = partial(Column, no_wrap=True)  # in a narrow window it is figures that wrap
     bars = Progress(
         TextColumn("{task.description}"),
@@ -69,18 +74,24 @@ def progress(log: Path | None = None, *, memory: bool = True) -> Iterator[Watch]
         TimeRemainingColumn(table_column=kept()),
         *([Memory(kept())] if memory else []),
         TextColumn("{task.fields[figures]}", table_column=Column()),
-        console=Console(stderr=True),
+        console=console,
+        auto_refresh=console.is_terminal or console.is_jupyter,  # nobody sees them change in a file
     )
-    tasks: dict[str, int] = {}
+    tasks: dict[str, TaskID] = {}
+    done_with: deque[TaskID] = deque()
     if log and log.exists():
         log.write_bytes(b"".join(line for line in log.read_bytes().splitlines(True) if line.endswith(b"\n")))
     lines = log.open("a", buffering=1) if log else None  # whole lines, for who follows it
 
     def watch(task: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-        if task not in tasks or bars.tasks[tasks[task]].finished:
+        if task not in tasks:
+            while done_with and len(bars.tasks) >= BARS:
+                bars.remove_task(done_with.popleft())
             tasks[task] = bars.add_task(task, total=total, figures="")
         shown = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
-        bars.update(tasks[task], completed=done, figures=shown)  # pyright: ignore[reportArgumentType]
+        bars.update(tasks[task], completed=done, figures=shown)
+        if done >= total:
+            done_with.append(tasks.pop(task))
         if lines:
             lines.write(
                 json.dumps(
