@@ -113,6 +113,7 @@ def test_a_demo_that_was_stopped_as_it_was_emptied_is_replaced(tmp_path: Path, l
     for name in left:
         (tmp_path / name).write_text("")
     run(tmp_path)
+    assert {place.name for place in tmp_path.iterdir()} == demo.WRITTEN
 
 
 def test_a_demo_is_emptied_so_that_a_stop_leaves_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
