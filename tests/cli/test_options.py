@@ -170,5 +170,14 @@ def test_a_file_has_a_folder(tmp_path: Path) -> None:
 def test_what_a_killed_save_left_does_not_fill_a_folder(tmp_path: Path) -> None:
     """The same command works again."""
     (tmp_path / ".model.12345.part" / "unet").mkdir(parents=True)
+    check_new(tmp_path)
     assert new_folder(tmp_path) == tmp_path
     assert not list(tmp_path.iterdir())
+
+
+def test_in_a_folder_that_is_refused_nothing_is_cleared_away(tmp_path: Path) -> None:
+    for name in (".film.1.part", "mine.txt"):
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match="is not empty"):
+        new_folder(tmp_path)
+    assert (tmp_path / ".film.1.part").exists()

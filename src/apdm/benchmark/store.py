@@ -82,8 +82,13 @@ def discard(place: Path) -> None:
 def forget_parts(place: Path) -> None:
     """Removes what processes that were killed have left beside `place`, and in it."""
     for part in (*place.parent.glob(f".{place.name}.*.part"), *place.glob(".*.part")):
-        if re.fullmatch(r"\..+\.\d+\.part", part.name):
+        if is_part(part):
             _remove(part)
+
+
+def is_part(place: Path) -> bool:
+    """Whether it is named as what is written before it is moved to its place."""
+    return re.fullmatch(r"\..+\.\d+\.part", place.name) is not None
 
 
 def _part(place: Path) -> Path:

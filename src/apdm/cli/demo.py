@@ -18,7 +18,7 @@ from apdm.benchmark.record import (
     SubjectResult,
     write_result,
 )
-from apdm.benchmark.store import discard, forget_parts, plain, versions
+from apdm.benchmark.store import discard, is_part, plain, versions
 from apdm.benchmark.trial import Trial, TrialSettings
 from apdm.cli.arguments import read
 from apdm.cli.options import new_folder, own_folder
@@ -131,8 +131,7 @@ def _save_photos(subject: Subject, other: Subject, folder: Path, size: int) -> N
 def _fresh(folder: Path) -> Path:
     """`folder`, emptied if it is an earlier demo's, finished or not. Raises `InputError` if it holds
     anything else, such as the report of pictures that are not a demo's, or if one is being made there."""
-    forget_parts(own_folder(folder))  # such as a stop while it was emptied leaves
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in own_folder(folder).iterdir() if not is_part(path)}
     if names == {LOG_FILE} or ({LOG_FILE, "subjects"} <= names <= WRITTEN):
         for name in (*(names - {"subjects", LOG_FILE}), "subjects", LOG_FILE):  # what tells a demo goes last
             discard(folder / name)

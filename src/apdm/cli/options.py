@@ -12,7 +12,7 @@ import tyro
 
 from apdm.backbones.base import Backbone
 from apdm.backbones.load import load, locate
-from apdm.benchmark.store import forget_parts
+from apdm.benchmark.store import forget_parts, is_part
 from apdm.errors import InputError
 from apdm.ranks import first
 from apdm.subject import Subject, Verdict, inspect
@@ -80,15 +80,15 @@ def new_folder(path: Path, besides: Collection[str] = ()) -> Path:
     """`own_folder`, in which there is nothing, or nothing besides these names. Raises `InputError`."""
     own_folder(path)
     if first():
-        forget_parts(path)
         check_new(path, besides)
+        forget_parts(path)
     return path
 
 
 def check_new(path: Path, besides: Collection[str] = ()) -> None:
     """Raises `InputError` where `new_folder` would for what is there; makes nothing."""
     _refuse_unusable(path)
-    if path.is_dir() and any(thing.name not in besides for thing in path.iterdir()):
+    if path.is_dir() and any(thing.name not in besides and not is_part(thing) for thing in path.iterdir()):
         raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
 
 
