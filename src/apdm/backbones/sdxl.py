@@ -33,7 +33,9 @@ class StableDiffusionXL(StableDiffusion):
         return Condition({name: torch.zeros_like(part) for name, part in empty.parts.items()})
 
     def output(self, network: Any, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
-        """Each picture's six time ids say what is true of our squares: of this size, and not cropped."""
+        """Each picture's six time ids say that it is whole and was never of another size: what the pipeline
+        tells when asked for one as large. (diffusers' training script tells each photo's own size and crop.)
+        """
         height, width = (side * self.factor for side in noisy.shape[2:])
         told = {
             "text_embeds": condition.parts["pooled"],
