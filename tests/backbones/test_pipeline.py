@@ -89,6 +89,20 @@ def test_nothing_is_trainable_at_first(model: PipelineBackbone) -> None:
         assert not part.training
 
 
+def listening(model: PipelineBackbone, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
+    """What the network is conditioned on, call by call, from now on."""
+    heard: list[dict[str, torch.Tensor]] = []
+    forward = model.network.forward
+
+    def spy(*given: Any, **named: Any) -> Any:
+        told = named | (named.get("added_cond_kwargs") or {})
+        heard.append({name: told[name] for name in CONDITIONS if told.get(name) is not None})
+        return forward(*given, **named)
+
+    monkeypatch.setattr(model.network, "forward", spy)
+    return heard
+
+
 @pytest.mark.parametrize("family", ALL)
 def test_the_network_hears_what_the_pipeline_tells_it(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prompt, pooled vectors, time ids: whatever the pipeline hands over for a prompt, we do too; of a learnt
@@ -99,15 +113,7 @@ def test_the_network_hears_what_the_pipeline_tells_it(family: str, monkeypatch: 
         for row in rows:
             row[1] += 1
     prompts = ["a photo of dog", "a portrait of cat", "a photo of <new1> dog"]
-    heard: list[dict[str, torch.Tensor]] = []
-    forward = model.network.forward
-
-    def spy(*given: Any, **named: Any) -> Any:
-        told = named | (named.get("added_cond_kwargs") or {})
-        heard.append({name: told[name] for name in CONDITIONS if told.get(name) is not None})
-        return forward(*given, **named)
-
-    monkeypatch.setattr(model.network, "forward", spy)
+    heard = listening(model, monkeypatch)
     model.generate(prompts, [1, 2, 3], Sampling(num_inference_steps=1, guidance_scale=1.0))
     noisy, t = torch.zeros(3, 4, 8, 8), torch.full((3,), 500)
     with torch.no_grad():
@@ -116,6 +122,33 @@ def test_the_network_hears_what_the_pipeline_tells_it(family: str, monkeypatch: 
     assert ours.keys() == theirs.keys() >= {"encoder_hidden_states"}
     for name, value in theirs.items():
         assert_close(ours[name], value, rtol=1e-5, atol=1e-5)
+
+
+def sdxl_of_an_empty_prompt() -> PipelineBackbone:
+    model = tiny_sdxl()
+    model.pipeline.register_to_config(force_zeros_for_empty_prompt=False)
+    return model
+
+
+GUIDED = {name: make for name, make in ALL.items() if "flux" not in name} | {
+    "sdxl of an empty prompt": sdxl_of_an_empty_prompt
+}
+
+
+@pytest.mark.parametrize("family", GUIDED)
+def test_no_prompt_is_what_a_guided_picture_is_drawn_away_from(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = GUIDED[family]()
+    heard = listening(model, monkeypatch)
+    model.generate(PROMPTS[:1], [1], Sampling(num_inference_steps=1))
+    with torch.no_grad():
+        model.predict(torch.zeros(1, 4, 8, 8), torch.tensor([500]), model.unconditional())
+    theirs, ours = heard
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        assert_close(ours[name], value[:1], rtol=1e-5, atol=1e-5)
+        assert len(value) == 2
 
 
 def test_the_condition_can_be_differentiated_where_the_encoders_ask_for_it() -> None:

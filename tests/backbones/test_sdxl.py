@@ -32,7 +32,10 @@ def test_the_condition_is_both_penultimate_states_and_the_second_pooled(model: S
     assert condition.parts["pooled"].shape == (2, 32)
 
 
-def test_each_picture_is_told_its_own_size(model: StableDiffusionXL, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("latents", [(8, 8), (4, 4), (16, 4)])  # the model's own, half of it, no square
+def test_each_picture_is_told_the_size_that_one_as_large_is_asked_for_with(
+    model: StableDiffusionXL, monkeypatch: pytest.MonkeyPatch, latents: tuple[int, int]
+) -> None:
     told = []
     forward = model.network.forward
     monkeypatch.setattr(
@@ -43,11 +46,11 @@ def test_each_picture_is_told_its_own_size(model: StableDiffusionXL, monkeypatch
             or forward(*given, added_cond_kwargs=added_cond_kwargs, **named)
         ),
     )
-    condition = model.encode_prompts(PROMPTS)
-    for shape in ((8, 8), (16, 4)):
-        model.predict(torch.zeros(2, 4, *shape), torch.tensor([3, 900]), condition)
-    assert told[0].tolist() == [[16, 16, 0, 0, 16, 16]] * 2
-    assert told[1].tolist() == [[32, 8, 0, 0, 32, 8]] * 2
+    height, width = (2 * side for side in latents)
+    model.predict(torch.zeros(2, 4, *latents), torch.tensor([3, 900]), model.encode_prompts(PROMPTS))
+    model.pipeline(PROMPTS, height=height, width=width, num_inference_steps=1, guidance_scale=1.0)
+    learning, drawing = told
+    assert learning.tolist() == drawing.tolist() == [[height, width, 0, 0, height, width]] * 2
 
 
 def test_pooled_vector_and_text_both_reach_the_prediction(model: StableDiffusionXL) -> None:

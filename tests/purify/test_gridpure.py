@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from apdm.backbones.base import Backbone, Condition, Moments
+from apdm.backbones.tiny import tiny_sdxl
 from apdm.errors import InputError
 from apdm.pixels import quantised
 from apdm.purify import gridpure
@@ -81,6 +82,18 @@ def test_a_crop_ends_at_what_the_model_takes_it_for() -> None:
     assert_close(made, torch.full_like(made, 0.3))
     assert model.times == [[3], [2], [1], [0]]
     assert model.prompts == [""]
+
+
+def test_a_crop_hears_what_the_family_means_by_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of SDXL zeros, which is not what it makes of an empty prompt."""
+    model, heard = tiny_sdxl(), []
+    monkeypatch.setattr(
+        model, "predict", lambda noisy, t, condition: (heard.append(condition), torch.zeros_like(noisy))[1]
+    )
+    GridPure(time=1).diffused(model, torch.zeros(2, 3, 8, 8), generator(0))
+    assert len(heard[0]) == 2
+    assert not any(part.any() for part in heard[0].parts.values())
+    assert all(part.any() for part in model.encode_prompts([""]).parts.values())
 
 
 def test_a_crop_is_noised_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,10 @@ class Backbone(ABC):
     def encode_prompts(self, prompts: Sequence[str]) -> Condition:
         """One row a prompt; differentiable where the text encoder's weights ask for it."""
 
+    def unconditional(self) -> Condition:
+        """One row, of no prompt: what a guided picture is drawn away from."""
+        return self.encode_prompts([""])
+
     @abstractmethod
     def predict(self, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
         """The network's output in the latents' own precision, to be compared with `schedule.target`."""

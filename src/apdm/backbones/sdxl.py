@@ -25,8 +25,17 @@ class StableDiffusionXL(StableDiffusion):
         second, pooled = penultimate(pipeline.text_encoder_2, self.tokens(prompts, pipeline.tokenizer_2))
         return Condition({"text": torch.cat([first, second], dim=-1), "pooled": pooled})
 
+    def unconditional(self) -> Condition:
+        """Zeros, as it learnt to hear no prompt; where its pipeline says otherwise, an empty prompt."""
+        empty = super().unconditional()
+        if not self.pipeline.config["force_zeros_for_empty_prompt"]:
+            return empty
+        return Condition({name: torch.zeros_like(part) for name, part in empty.parts.items()})
+
     def output(self, network: Any, noisy: Latents, t: Timesteps, condition: Condition) -> Latents:
-        """Each picture's six time ids say what is true of our squares: of this size, and not cropped."""
+        """Each picture's six time ids say that it is whole and was never of another size: what the pipeline
+        tells when asked for one as large. (diffusers' training script tells each photo's own size and crop.)
+        """
         height, width = (side * self.factor for side in noisy.shape[2:])
         told = {
             "text_embeds": condition.parts["pooled"],

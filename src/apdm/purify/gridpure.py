@@ -17,7 +17,6 @@ from apdm.types import Pixels
 from apdm.watch import Watch, silent
 
 QUARTERS = 4  # a side has four; crops are two wide and begin at every one
-UNCONDITIONAL = ""  # the prompt of no text
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,9 @@ class GridPure(Purifier):
     picture as it was is mixed in.
 
     Published for a pixel-space model. Of a latent model's family, noise and steps live in its latents:
-    each crop is encoded to the posterior's mean, diffused under an empty prompt and decoded, so the
-    autoencoder's own losses purify, and cost detail, too. Times are the model's own, and the noise at
-    time 10 is not the same in two models.
+    each crop is encoded to the posterior's mean, diffused without a prompt, as the family means it, and
+    decoded, so the autoencoder's own losses purify, and cost detail, too. Times are the model's own, and
+    the noise at time 10 is not the same in two models.
     """
 
     time: int = 10
@@ -74,7 +73,7 @@ class GridPure(Purifier):
     def diffused(self, backbone: Backbone, pieces: Pixels, draws: torch.Generator) -> Pixels:
         """Each piece noised to t* and brought back by ancestral steps (DiffPure)."""
         schedule = discrete(backbone.schedule)
-        condition = backbone.encode_prompts([UNCONDITIONAL]).repeat(len(pieces))
+        condition = backbone.unconditional().repeat(len(pieces))
         clean = backbone.encode_images(pieces).mean
 
         def times(t: int) -> Tensor:
