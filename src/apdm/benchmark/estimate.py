@@ -191,8 +191,10 @@ def estimate(
 def at_rest(state: State) -> Iterator[torch.Tensor]:
     """What an offloading protection keeps on the host of its loop's `state`; the weights' gradients too."""
     parts = [
-        part for name, part in state.items() if name.partition("-")[0] in AT_REST
-    ]  # "-1": a subject's own
+        part
+        for name, part in state.items()
+        if name.partition("-")[0] in AT_REST  # "attack_start-1": a further subject's own
+    ]
     for tensor in (tensor for part in parts for tensor in part.values()):
         yield tensor
         if tensor.grad is not None:

@@ -61,7 +61,7 @@ class Personalize(Generic[A]):
     with_prior_preservation: bool = True
     """Learn the class from its own pictures too, where the attack can [DreamBooth, APDM's attack]."""
     num_class_images: int = 200
-    """Pictures of the class [APDM sec. 4.1]."""
+    """Pictures of the class [APDM's released code]."""
     class_model: str | None = None
     """Model that makes them; the model under attack if not given, as an attacker has no other."""
     resolution: int | None = None

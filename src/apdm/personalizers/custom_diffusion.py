@@ -120,7 +120,7 @@ def rescaled(picture: Pixels, generator: torch.Generator) -> tuple[Pixels, Float
     """A picture [1 3 s s] at a random size, where it is to be seen, and what the prompt says of it.
 
     With probability 2/3 between a third of the side and all of it, somewhere on gray; else a cut out of
-    1.2 to 1.4 times the side (the released code's numbers).
+    1.2 to 1.4 times the side (the released code's numbers, but for its probability of .66).
     """
     side = picture.shape[3]
     if not chance(2 / 3, generator):

@@ -56,7 +56,8 @@ class APDM:
     num_class_images: int = 200
     """Class images for the prior and the simulated attack [released code]."""
     simulated: Personalizer = field(default_factory=DreamBooth)
-    """The attack that is looked ahead; of its steps only `inner_steps` are taken."""
+    """The attack that is looked ahead to: `inner_steps` of its steps at a time, its gradients not clipped
+    [as published]."""
     restart_every: int = 1
     """Look-aheads after which the simulated attack starts anew [1 as published; more is ours]."""
     anchor_weight: float = 0.0
