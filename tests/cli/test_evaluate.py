@@ -1,7 +1,8 @@
-"""`apdm evaluate` as a person types it: which photos and pictures it does not take."""
+"""`apdm evaluate` as a person types it: what it takes and refuses, and several seeds of an attack."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,86 @@ def alone(photos: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     shutil.copy(min(photos.glob("*.png")), folder)
     return folder
+
+
+@pytest.fixture
+def seeds(photos: Path, tmp_path: Path) -> Callable[..., list[Path]]:
+    """Folders of the subject's own photos and of another toy's views, as many as said of each."""
+
+    def make(name: str, *numbers: tuple[int, int], run: Callable[..., None]) -> list[Path]:
+        other = tmp_path / "other"
+        if not other.exists():
+            toy = ("--class_noun", "dog", "--seed", 500_002, "--views", 6)
+            run("toybox", "render", *toy, "--output_dir", other)
+        folders = [tmp_path / f"{name}-{seed}" for seed in range(len(numbers))]
+        for folder, (own, others) in zip(folders, numbers, strict=True):
+            folder.mkdir()
+            for source, count in ((photos, own), (other, others)):
+                for picture in sorted(source.glob("*.png"))[:count]:
+                    shutil.copy(picture, folder / f"{source.name}-{picture.name}")
+        return folders
+
+    return make
+
+
+def test_every_seed_of_an_attack_counts_alike(
+    run: Callable[..., None], seeds: Callable[..., list[Path]], photos: Path, tmp_path: Path
+) -> None:
+    """Whatever the number of its pictures, and the interval is over seeds too."""
+    subject = ("--subject", photos, "--class_noun", "dog", "--output_file", tmp_path / "figures.json")
+
+    def similarity(*folders: Path) -> dict[str, float]:
+        run("evaluate", *subject, "--generated", *folders)
+        return json.loads((tmp_path / "figures.json").read_text())["similarity of generated"]
+
+    near, far = seeds("drawn", (4, 0), (0, 2), run=run)
+    one, other, both = similarity(near), similarity(far), similarity(near, far)
+    assert both["value"] == pytest.approx((one["value"] + other["value"]) / 2, abs=1e-6)
+    assert both["n"] == 6
+    assert one["high"] >= both["high"] > one["low"] > other["high"] > both["low"] >= other["low"]
+
+
+def test_a_report_of_several_seeds_says_so(
+    run: Callable[..., None], seeds: Callable[..., list[Path]], photos: Path, tmp_path: Path
+) -> None:
+    protected, control = (seeds(name, (1, 2), (2, 1), run=run) for name in ("protected", "control"))
+    pictures = ("--generated", *protected, "--control", *control, "--class_images", tmp_path / "other")
+    subject = ("--subject", photos, "--class_noun", "dog", "--attack", "LoRA")
+    run("evaluate", *subject, *pictures, "--output_dir", tmp_path / "report")
+    record = json.loads((tmp_path / "report" / "result.json").read_text())
+    assert record["attacks"] == ["LoRA, 2 seeds"]
+    assert record["subjects"][0]["protection_rate"]["n"] == 12
+    shown = tmp_path / "report" / "pictures" / "dog" / "attacked_protected"
+    assert len(list(shown.iterdir())) == 6
+
+
+@pytest.mark.parametrize(
+    ("protected", "control", "said"),
+    [
+        ([(1, 0), (1, 0)], [(1, 0)], "--generated and --control differ in their number of folders"),
+        ([(1, 0), (2, 0)], [(2, 0), (1, 0)], "--generated and --control differ in their number: draw"),
+    ],
+)
+def test_seeds_that_do_not_belong_together_make_no_report(
+    protected: list[tuple[int, int]],
+    control: list[tuple[int, int]],
+    said: str,
+    run: Callable[..., None],
+    refused: Callable[..., str],
+    seeds: Callable[..., list[Path]],
+    photos: Path,
+    tmp_path: Path,
+) -> None:
+    one, other = seeds("protected", *protected, run=run), seeds("control", *control, run=run)
+    pictures = ("--generated", *one, "--control", *other, "--class_images", photos)
+    rest = ("--subject", photos, "--class_noun", "dog", "--output_dir", tmp_path / "report")
+    assert said in refused("evaluate", *pictures, *rest)
+    assert not (tmp_path / "report").exists()
+
+
+def test_pictures_are_named(refused: Callable[..., str], photos: Path) -> None:
+    subject = ("--subject", photos, "--class_noun", "dog")
+    assert "--generated names no folder" in refused("evaluate", "--generated", *subject)
 
 
 def test_a_report_needs_a_control(refused: Callable[..., str], photos: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,13 @@ def test_help_of_each_verb_ends_with_an_example(
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert last.startswith("Example: ")
     assert f"apdm {verb}" in last
+
+
+def test_the_version_is_the_installed_ones(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("--version")
+    assert capsys.readouterr().out == f"apdm {version('apdm')}\n"
 
 
 def test_unknown_verb_offers_the_nearest(refused: Callable[..., str]) -> None:

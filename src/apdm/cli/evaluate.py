@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import torch
 import tyro
 
 from apdm.backbones.load import check_device
@@ -31,7 +33,7 @@ from apdm.cli.class_scores import (
     kid_before_and_after,
     prompt_figures,
 )
-from apdm.cli.figures import FLAGS, Measured, named, show, write
+from apdm.cli.figures import CLASS_FLAGS, FLAGS, Measured, named, show, write
 from apdm.cli.options import SubjectOptions, check_file, check_new, new_folder, pictures_in, public_name
 from apdm.cli.progress import progress
 from apdm.cli.subject_scores import (
@@ -79,10 +81,11 @@ class Evaluate:
     Whether pictures follow their prompts, 'apdm evaluate tifa' and 'apdm evaluate geneval' say."""
 
     subject: Annotated[SubjectOptions, tyro.conf.arg(name="")]
-    generated: Path
-    """Folder of pictures to judge, such as those of the attacked protected model."""
-    control: Path | None = None
-    """Pictures of the same attack on the unprotected model, from the same prompts and seeds."""
+    generated: tuple[Path, ...]
+    """Folders of pictures to judge, such as those of the attacked protected model, one for each seed of the
+    attack: intervals are then over seeds and pictures. With one, they are over its pictures alone."""
+    control: tuple[Path, ...] = ()
+    """The same of the unprotected model: of the same seeds in their order, prompts and sampling seeds."""
     class_images: Path | None = None
     """Pictures of the class by the unprotected model."""
     class_images_protected: Path | None = None
@@ -114,20 +117,24 @@ class Evaluate:
     """Also write result.json, the pictures, report.html, its twin report.json and contact-sheet.png; must be
     new or empty."""
     attack: str = "the attack that made these pictures"
-    """What the report calls the attack."""
+    """What the report calls the attack; it counts the seeds itself."""
     toy: bool = False
     """The Toybox model drew the pictures: the report calls every figure a toy figure."""
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What everything is measured of: sets of pictures by a record's names, those of --references, and the
-    side of all in pixels."""
+    """What everything is measured of: pictures by a record's names, folder by folder; those of --references;
+    and the side of all in pixels."""
 
     subject: Subject
-    pictures: Mapping[str, Pixels]
+    runs: Mapping[str, Sequence[Pixels]]
     references: Pixels | None
     size: int
+
+    @cached_property
+    def pictures(self) -> Mapping[str, Pixels]:
+        return {name: torch.cat(tuple(folders)) for name, folders in self.runs.items()}
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,7 @@ def main(arguments: Sequence[str]) -> None:
     folder = new_folder(wanted.output_dir) if wanted.output_dir else None  # once all is there
     with progress(folder / LOG_FILE if folder else None) as watch:
         faces_found = _faces(judges, looked, wanted.seed, watch)
-        cells = cells_of(looked.pictures, looked.subject, eye, looked.size, watch, "judge")
+        cells = cells_of(looked.runs, looked.subject, eye, looked.size, watch, "judge")
         similarity, brisque = likeness(cells, eye, wanted.seed), defects(looked.pictures, wanted.seed, watch)
         others = _by_clip(judges.clip, wanted, looked, watch)
         others |= _by_inception(judges.inception, looked, wanted.seed, watch)
@@ -184,9 +191,11 @@ def main(arguments: Sequence[str]) -> None:
 
 def _check(wanted: Evaluate) -> None:
     """What can be wrong with the flags, found before any picture is read. Raises `InputError`."""
+    if not wanted.generated:
+        raise InputError("--generated names no folder", fix="give one for each seed of the attack")
     if wanted.control and not wanted.class_images:
         raise InputError("--control needs --class_images", fix="give both, or no --control")
-    if wanted.output_dir and wanted.control is None:
+    if wanted.output_dir and not wanted.control:
         raise InputError("a report needs --control and --class_images", fix="give both, or no --output_dir")
     check_name(wanted.judge)
     check_judges(
@@ -210,35 +219,45 @@ def _looked_at(wanted: Evaluate) -> Looked:
     subject = wanted.subject.read()
     if subject.protect == subject.held_out and len(subject.held_out) < 2:
         raise InputError("one photo in all sets has nothing to be compared with", fix="give two or more")
-    found = {name: pictures_in(place) for name, place in _folders(wanted).items() if place}
+    found = {name: [pictures_in(folder) for folder in folders] for name, folders in _folders(wanted).items()}
     if wanted.references:
-        found |= {"references": pictures_in(wanted.references)}
-        check_numbers({name: len(verdicts) for name, verdicts in found.items()})
+        found |= {"references": [pictures_in(wanted.references)]}
+        check_numbers({name: sum(map(len, folders)) for name, folders in found.items()})
     if wanted.output_dir:
         _check_pair(found, "attacked_protected", "attacked_unprotected", wanted)
         _check_pair(found, "class_protected", "class_unprotected", wanted)
-    first = found["attacked_protected"][0]
+    first = found["attacked_protected"][0][0]
     size = wanted.resolution or min(first.width, first.height)
-    pictures = {name: load([v.path for v in verdicts], size) for name, verdicts in found.items()}
-    references = pictures.pop("references", None)
-    return Looked(subject, pictures, references, size)
+    runs = {
+        name: [load([verdict.path for verdict in folder], size) for folder in folders]
+        for name, folders in found.items()
+    }
+    (references,) = runs.pop("references", [None])
+    return Looked(subject, runs, references, size)
 
 
-def _check_pair(found: Mapping[str, Sequence[Verdict]], one: str, other: str, wanted: Evaluate) -> None:
+def _check_pair(found: Mapping[str, Sequence[list[Verdict]]], one: str, other: str, wanted: Evaluate) -> None:
     """Raises `InputError` if a report would lay pictures side by side that do not belong together."""
     if not (one in found and other in found):
         return
-    folders = [_folders(wanted)[name] for name in (one, other)]
-    ways = [drawn(folder) for folder in folders if folder]
+    both = f"--{FLAGS[one]} and --{FLAGS[other]}"
     if len(found[one]) != len(found[other]):
-        raise InputError(f"--{FLAGS[one]} and --{FLAGS[other]} differ in their number", fix="draw both alike")
-    if all(ways) and ways[0] != ways[1]:
-        what = f"--{FLAGS[one]} and --{FLAGS[other]} were drawn from other prompts, seeds or settings"
-        raise InputError(what, fix="draw both alike")
+        raise InputError(f"{both} differ in their number of folders", fix="give both for the same seeds")
+    for numbers in zip(found[one], found[other], strict=True):
+        if len({*map(len, numbers)}) > 1:
+            raise InputError(f"{both} differ in their number", fix="draw both alike")
+    folders = _folders(wanted)
+    for places in zip(folders[one], folders[other], strict=True):
+        first, second = map(drawn, places)
+        if first and second and first != second:
+            what = f"{both} were drawn from other prompts, seeds or settings"
+            raise InputError(what, fix="draw both alike")
 
 
-def _folders(wanted: Evaluate) -> dict[str, Path | None]:
-    return {name: getattr(wanted, flag) for name, flag in FLAGS.items()}
+def _folders(wanted: Evaluate) -> dict[str, tuple[Path, ...]]:
+    """Those that were given, by the record's names of their sets."""
+    given = {name: getattr(wanted, flag) for name, flag in FLAGS.items()}
+    return {name: it if isinstance(it, tuple) else (it,) for name, it in given.items() if it}
 
 
 def _judges(wanted: Evaluate, looked: Looked) -> Judges:
@@ -267,9 +286,10 @@ def _by_clip(clip: ClipExtractor | None, wanted: Evaluate, looked: Looked, watch
     if not clip:
         return {}
     pictures, seed = looked.pictures, wanted.seed
-    cells = cells_of(pictures, looked.subject, clip, looked.size, watch, "CLIP-I")
+    cells = cells_of(looked.runs, looked.subject, clip, looked.size, watch, "CLIP-I")
     found: Measured = {"CLIP-I": likeness(cells, clip, seed)}
-    found["CLIP score"] = prompt_figures(clip, pictures, _folders(wanted), seed)
+    folders = {name: getattr(wanted, flag) for name, flag in CLASS_FLAGS.items()}
+    found["CLIP score"] = prompt_figures(clip, pictures, folders, seed)
     return found | distance_figures({"CMMD": cmmd}, clip, pictures, looked.references, seed, watch)
 
 
@@ -302,6 +322,12 @@ def _report(found: SubjectResult, looked: Looked, folder: Path, wanted: Evaluate
         "same_images": wanted.subject.same_images,
     }
     toy = wanted.toy or wanted.judge == TOYBOX
-    write_result(Result((found,), toy, (wanted.attack,), settings, versions()), folder)
+    write_result(Result((found,), toy, (_named(wanted),), settings, versions()), folder)
     print(write_report(folder))
     print(write_contact_sheet(folder))
+
+
+def _named(wanted: Evaluate) -> str:
+    seeds = len(wanted.generated)
+    told = f"{seeds} seeds" if seeds > 1 else "one seed: intervals are over its pictures alone"
+    return f"{wanted.attack}, {told}"

@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
+from importlib.metadata import version
 from typing import TextIO
 
 from apdm.errors import InputError, unknown
@@ -46,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP)
+        return
+    if arguments[0] == "--version":
+        print(f"apdm {version('apdm')}")
         return
     _quiet_libraries()
     try:

@@ -32,20 +32,20 @@ FDFR_DIRECTIONS = {
 
 
 def cells_of(
-    pictures: Mapping[str, Pixels],
+    runs: Mapping[str, Sequence[Pixels]],
     subject: Subject,
     eye: FeatureExtractor,
     size: int,
     watch: Watch,
     task: str,
 ) -> dict[str, Cell]:
-    """Named as the statistics want them; "real" are the subject's own photos."""
-    sets = {kind: pictures[name] for kind, name in KINDS.items() if name in pictures}
+    """Of pictures, run by run, named as the statistics want them; "real" are the subject's own photos."""
+    sets = {kind: runs[name] for kind, name in KINDS.items() if name in runs}
     watch(task, 0, len(sets) + 1, {})
     cells = {"real": real(eye, subject, size)}
     for done, (kind, some) in enumerate(sets.items(), start=1):
         watch(task, done, len(sets) + 1, {})
-        cells[kind] = per_run(eye, [some], subject, size)
+        cells[kind] = per_run(eye, some, subject, size)
     watch(task, len(sets) + 1, len(sets) + 1, {})
     return cells
 
