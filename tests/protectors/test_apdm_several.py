@@ -10,7 +10,7 @@ from torch import Tensor
 
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.protectors.apdm import APDM, gatherer, protect, subject_seed
+from apdm.protectors.apdm import APDM, carried, gather, protect, subject_seed, turns_of
 from apdm.protectors.l2p import taken
 from apdm.protectors.material import ProtectionMaterial
 
@@ -33,8 +33,8 @@ def gathered(model: StableDiffusion, dogs: list[ProtectionMaterial], config: APD
     """The gradients of one update, and its losses."""
     protected = model.copy()
     protected.network.requires_grad_(True)
-    gather, _ = gatherer(protected, model, dogs, config, seed)
-    told = gather(step)
+    turns = turns_of(protected, model, dogs, config, seed)
+    told = gather(turns, step, config.subjects_per_update or len(turns))
     return taken(protected.weights()), told
 
 
@@ -76,9 +76,10 @@ def test_each_attack_is_carried_on_by_itself(tiny, dogs) -> None:
     config = replace(QUICK, restart_every=3)
     protected = tiny.copy()
     protected.network.requires_grad_(True)
-    gather, state = gatherer(protected, tiny, dogs, config, SEED)
+    turns = turns_of(protected, tiny, dogs, config, SEED)
+    state = carried(turns)
     for step in (0, 1):
-        gather(step)
+        gather(turns, step, len(turns))
     assert {"attack", "attack-1", "attack_optimizer", "attack_optimizer-1"} <= state.keys()
     assert not any(torch.equal(it, state["attack-1"][name]) for name, it in state["attack"].items())
 

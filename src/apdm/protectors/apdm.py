@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
 import torch
 
-from apdm.backbones.base import Backbone, Condition, EncodedImages, batches, draw_noise
+from apdm.backbones.base import Backbone, Condition, batches, draw_noise
 from apdm.errors import InputError, at_least, positive
 from apdm.losses.denoising import denoising_error
-from apdm.losses.distillation import distillation_error
 from apdm.losses.dpo import Reduction, direct_protective_loss
 from apdm.optimizers import adamw, finite, moments
 from apdm.personalizers.base import Personalizer
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.protectors.l2p import LookAhead, add_gradients, taken
+from apdm.protectors.anchor import add_anchor
+from apdm.protectors.l2p import LookAhead
 from apdm.protectors.material import ProtectionMaterial
 from apdm.protectors.pairs import Noised, ReferenceBank
 from apdm.ranks import average
@@ -169,26 +169,6 @@ def fill_bank(reference: Backbone, material: ProtectionMaterial, config: APDM, s
     return ReferenceBank(pairs, torch.cat(errors))
 
 
-def anchor_loss(
-    protected: Backbone,
-    reference: Backbone,
-    prior: EncodedImages,
-    config: APDM,
-    draws: torch.Generator,
-) -> Scalar:
-    """w E ||prediction - reference's prediction||^2 over class images, at the protected weights (ours).
-
-    The published class term is only seen after simulated steps, and an attack with prior preservation
-    repairs the class as it goes: what the protected weights themselves have lost goes unnoticed.
-    """
-    rows = prior.choose(config.anchor_batch_size, draws)
-    clean = prior.moments.sample(rows, draws)
-    noise = draw_noise(clean, draws)
-    t = protected.schedule.sample_times(len(rows), draws)
-    condition = prior.condition.repeat(len(rows))
-    return config.anchor_weight * distillation_error(protected, reference, clean, condition, noise, t).mean()
-
-
 def protect(
     backbone: Backbone,
     subjects: Sequence[ProtectionMaterial],
@@ -207,11 +187,11 @@ def protect(
         rest(protected)
     weights = protected.network.requires_grad_(True).parameters()
     optimizer = adamw(weights, config.learning_rate, backbone.execution.use_8bit_adam)
-    gather, carried = gatherer(protected, backbone, subjects, config, seed)
-    state = {PROTECTED: protected.weights(), "optimizer": moments(optimizer), **carried}
+    turns = turns_of(protected, backbone, subjects, config, seed)
+    state = {PROTECTED: protected.weights(), "optimizer": moments(optimizer), **carried(turns)}
     watch("protect", 0, config.outer_steps, {})
     for step in steps(config.outer_steps, state):
-        figures = gather(step)
+        figures = gather(turns, step, config.subjects_per_update or len(turns))
         average(protected.network.parameters())
         optimizer.step()
         optimizer.zero_grad(set_to_none=not backbone.execution.offload)
@@ -234,55 +214,66 @@ def move(protected: Backbone, device: torch.device) -> None:
         weight.data = weight.data.to(device)
 
 
-def add_anchor(
-    protected: Backbone, reference: Backbone, prior: EncodedImages, config: APDM, seed: int, step: int
-) -> None:
-    """Adds the anchor's gradients to the protected weights; a copy stands for those that rest elsewhere."""
-    apart = reference.execution.offload
-    model = reference.copy_with(protected.weights()) if apart else protected
-    model.network.requires_grad_(True)
-    anchor = anchor_loss(model, reference, prior, config, generator(seed, "anchor", step))
-    finite(anchor, "the anchor", step + 1)
-    anchor.backward()
-    if apart:
-        add_gradients(protected.weights(), taken(model.weights()))
+@dataclass(frozen=True)
+class Turn:
+    """What one subject adds to an update of the protected weights.
+
+    One simulated attack on all subjects together is not the attack that comes, so each has look-aheads of its
+    own (our choice).
+    """
+
+    protected: Backbone
+    reference: Backbone
+    material: ProtectionMaterial
+    config: APDM
+    seed: int
+    ahead: LookAhead | None
+    """None without L2P (table 5): the gradients are then those at the protected weights themselves."""
+    bank: ReferenceBank | None
+
+    def gather(self, number: int) -> dict[str, float]:
+        """Adds the gradients of turn `number`, from 0, to the protected weights'; tells its mean losses."""
+        now = derive(self.seed, "protect", number)
+        if self.ahead:
+            walked = self.ahead.gather(self.material.attack, self.loss, now, number)
+            figures = {"personalization_loss": walked.personalization, "protection_loss": walked.protection}
+        else:
+            penalty = self.loss(self.protected, generator(now, "protection", 0))
+            figures = {"protection_loss": finite(penalty, "the protection", number + 1)}
+            penalty.backward()
+        if self.config.anchor_weight > 0:
+            weight, size = self.config.anchor_weight, self.config.anchor_batch_size
+            draws = generator(self.seed, "anchor", number)
+            add_anchor(self.protected, self.reference, self.material.prior, weight, size, draws, number)
+        return figures
+
+    def loss(self, model: Backbone, draws: torch.Generator) -> Scalar:
+        return protection_loss(model, self.reference, self.material, self.config, draws, self.bank)
+
+    def carried(self) -> State:
+        """What one turn leaves to the next."""
+        return self.ahead.state() if self.ahead else {}
 
 
-Gather = Callable[[int], dict[str, float]]
-"""Adds the gradients of the update, or turn, of this number to the protected weights; tells its losses."""
+def turns_of(
+    protected: Backbone, reference: Backbone, subjects: Sequence[ProtectionMaterial], config: APDM, seed: int
+) -> list[Turn]:
+    """One for each subject. Look-aheads that start anew each time leave nothing behind: all share one."""
 
+    def look_ahead() -> LookAhead | None:
+        if config.inner_steps == 0:
+            return None
+        beside = reference if reference.execution.offload else None
+        attack, restart = config.simulated, config.restart_every
+        return LookAhead(protected, attack, config.inner_steps, config.leak, restart, seed, beside)
 
-def gatherer(
-    protected: Backbone,
-    reference: Backbone,
-    subjects: Sequence[ProtectionMaterial],
-    config: APDM,
-    seed: int,
-) -> tuple[Gather, State]:
-    """The mean of an update's gradients over the subjects whose turn it is, and what is carried on from one
-    update to the next. One simulated attack on all subjects together is not the attack that comes: each has
-    look-aheads of its own (our choice, as is the mean)."""
-    walks = look_aheads(protected, reference, config, seed, len(subjects))
-    turns = [
-        turn(protected, reference, material, config, subject_seed(seed, place), walk)
-        for place, (material, walk) in enumerate(zip(subjects, walks, strict=True))
-    ]
-    each = config.subjects_per_update or len(turns)
-
-    def gather(step: int) -> dict[str, float]:
-        numbers = range(step * each, (step + 1) * each)
-        told = [turns[number % len(turns)](number // len(turns)) for number in numbers]
-        if each > 1:
-            for gradient in (it.grad for it in protected.network.parameters() if it.grad is not None):
-                gradient /= each
-        return {name: fmean(losses[name] for losses in told) for name in told[0]}
-
-    carried = [walk.state() if walk else {} for walk in walks]
-    return gather, {
-        f"{name}-{place}" if place else name: tensors
-        for place, state in enumerate(carried)
-        for name, tensors in state.items()
-    }
+    shared = look_ahead() if config.restart_every == 1 else None
+    turns = list[Turn]()
+    for place, material in enumerate(subjects):
+        own = subject_seed(seed, place)
+        bank = fill_bank(reference, material, config, own) if config.reference_draws else None
+        turns.append(Turn(protected, reference, material, config, own, shared or look_ahead(), bank))
+    return turns
 
 
 def subject_seed(seed: int, place: int) -> int:
@@ -290,47 +281,22 @@ def subject_seed(seed: int, place: int) -> int:
     return derive(seed, "subject", place) if place else seed
 
 
-def look_aheads(
-    protected: Backbone, reference: Backbone, config: APDM, seed: int, count: int
-) -> Sequence[LookAhead | None]:
-    """One for each of `count` subjects, the same one where each starts anew; none without L2P."""
-
-    def one() -> LookAhead:
-        beside = reference if reference.execution.offload else None
-        attack, restart = config.simulated, config.restart_every
-        return LookAhead(protected, attack, config.inner_steps, config.leak, restart, seed, beside)
-
-    if config.inner_steps == 0:
-        return [None] * count
-    return [one()] * count if config.restart_every == 1 else [one() for _ in range(count)]
+def gather(turns: Sequence[Turn], step: int, each: int) -> dict[str, float]:
+    """Adds the gradients of update `step`: their mean over the `each` subjects whose turn it is (our choice).
+    Tells its mean losses."""
+    numbers = range(step * each, (step + 1) * each)
+    told = [turns[number % len(turns)].gather(number // len(turns)) for number in numbers]
+    if each > 1:
+        for weight in turns[0].protected.network.parameters():
+            if weight.grad is not None:
+                weight.grad /= each
+    return {name: fmean(losses[name] for losses in told) for name in told[0]}
 
 
-def turn(
-    protected: Backbone,
-    reference: Backbone,
-    material: ProtectionMaterial,
-    config: APDM,
-    seed: int,
-    ahead: LookAhead | None,
-) -> Gather:
-    """The gradients of one subject's turn: a look-ahead's, or without one the protection's at the protected
-    weights themselves, and the anchor's."""
-    bank = fill_bank(reference, material, config, seed) if config.reference_draws else None
-
-    def loss(model: Backbone, draws: torch.Generator) -> Scalar:
-        return protection_loss(model, reference, material, config, draws, bank)
-
-    def gather(number: int) -> dict[str, float]:
-        now = derive(seed, "protect", number)
-        if ahead:
-            walked = ahead.gather(material.attack, loss, now, number)
-            figures = {"personalization_loss": walked.personalization, "protection_loss": walked.protection}
-        else:
-            penalty = loss(protected, generator(now, "protection", 0))
-            figures = {"protection_loss": finite(penalty, "the protection", number + 1)}
-            penalty.backward()
-        if config.anchor_weight > 0:
-            add_anchor(protected, reference, material.prior, config, seed, number)
-        return figures
-
-    return gather
+def carried(turns: Sequence[Turn]) -> State:
+    """What the subjects' look-aheads carry from one update to the next, by names of their own."""
+    return {
+        f"{name}-{place}" if place else name: tensors
+        for place, turn in enumerate(turns)
+        for name, tensors in turn.carried().items()
+    }

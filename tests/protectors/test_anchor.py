@@ -10,7 +10,7 @@ import torch
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.errors import Diverged
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.protectors import apdm
+from apdm.protectors import anchor
 from apdm.protectors.apdm import APDM, protect
 from apdm.protectors.material import ProtectionMaterial
 from apdm.seeding import generator
@@ -30,7 +30,6 @@ def test_the_anchor_is_the_weighted_drift_on_class_images(
 ) -> None:
     """A model whose prediction is 3 above the reference's has drifted by 9, at any noise and time."""
     moved = tiny.copy()
-    config = dataclasses.replace(QUICK, anchor_weight=2.0, anchor_batch_size=4)
     seen = []
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patch:
@@ -41,25 +40,26 @@ def test_the_anchor_is_the_weighted_drift_on_class_images(
             return predict(noisy, t, condition) + 3
 
         patch.setattr(moved, "predict", shifted)
-        assert apdm.anchor_loss(moved, tiny, numbers.prior, config, generator(0)).item() == pytest.approx(18)
+        assert anchor.anchor_loss(moved, tiny, numbers.prior, 2.0, 4, generator(0)).item() == pytest.approx(
+            18
+        )
     assert torch.equal(seen[0].parts["text"], numbers.prior.condition.repeat(4).parts["text"])
-    assert apdm.anchor_loss(tiny.copy(), tiny, numbers.prior, config, generator(0)).item() == 0
+    assert anchor.anchor_loss(tiny.copy(), tiny, numbers.prior, 2.0, 4, generator(0)).item() == 0
 
 
 def test_an_anchor_that_is_no_number_stops_the_run(
     tiny: StableDiffusion, patterns: ProtectionMaterial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apdm, "anchor_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(anchor, "anchor_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(Diverged, match="the anchor diverged at step 1, its loss is nan"):
         protect(tiny, [patterns], dataclasses.replace(QUICK, anchor_weight=1.0), 0)
 
 
 def test_the_anchor_holds_the_class(tiny: StableDiffusion, patterns: ProtectionMaterial) -> None:
     """The heavier the anchor, the less the protected model's own prediction for the class has moved."""
-    probe = dataclasses.replace(QUICK, anchor_weight=1.0, anchor_batch_size=24)
     drifts = [
-        apdm.anchor_loss(
-            protect(tiny, [patterns], config, 0), tiny, patterns.prior, probe, generator(1)
+        anchor.anchor_loss(
+            protect(tiny, [patterns], config, 0), tiny, patterns.prior, 1.0, 24, generator(1)
         ).item()
         for config in (dataclasses.replace(QUICK, anchor_weight=weight) for weight in (0.0, 1e4))
     ]
