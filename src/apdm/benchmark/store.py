@@ -102,6 +102,15 @@ def _remove(part: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def drop_half_line(log: Path) -> None:
+    """Cuts off a last line that a kill has left without its end. Other lines are not written again: another
+    process may be adding to them."""
+    written = log.read_bytes() if log.exists() else b""
+    whole = written.rfind(b"\n") + 1
+    if whole < len(written):
+        os.truncate(log, whole)
+
+
 def write_config(config: Mapping[str, Any], folder: Path) -> None:
     """The resolved settings, beside what was made with them."""
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
