@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,14 @@ def test_who_has_others_work_for_him_says_nothing_of_his_memory(capfd: pytest.Ca
         with progress(memory=memory) as watch:
             watch("attack", 2, 2, {})
         assert len(re.findall(r"[kMG]B|bytes", capfd.readouterr().err)) == units
+
+
+def test_nothing_draws_bars_that_nobody_sees() -> None:
+    """Into a file they are drawn once, at the end."""
+    threads = threading.active_count()
+    with progress() as watch:
+        watch("attack", 0, 2, {})
+        assert threading.active_count() == threads
 
 
 def test_of_what_is_done_the_last_are_drawn(capfd: pytest.CaptureFixture[str]) -> None:
