@@ -12,7 +12,6 @@ of mean likenesses, ratios means over toys; intervals are bootstraps over toys, 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from apdm.metrics.base import Interval
 from apdm.metrics.statistics import hierarchical_bootstrap, protection_rate
 from apdm.report.diagram import Line, Mark, Panel, diagram
 from rounding import FORMS
-from trade_off import RESULTS
+from trade_off import RESULTS, read_lines
 
 ATTACKS = {"frozen": "attacked by 5e-4 for 300 steps", "demo": "attacked by 2e-4 for 150 steps"}
 BARS = {"fid": 1.11, "rate": 0.8}  # what a protection should reach
@@ -143,7 +142,9 @@ def main() -> None:
     args = parser.parse_args()
     if not args.results.is_file():
         parser.error(f"{args.results} is not there: run trade_off.py first, or give its --results")
-    lines = [json.loads(line) for line in args.results.read_text().splitlines()]
+    lines = read_lines(args.results, parser.error)
+    if not lines:
+        parser.error(f"{args.results} has no line yet: run trade_off.py first")
     if len({line["settings"] for line in lines}) > 1:
         parser.error(f"{args.results} has lines of several settings or versions: keep those of one")
     tables = "\n".join([*table(lines), "", *roundings(lines)])

@@ -17,19 +17,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import fields, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
 from apdm.benchmark.frozen.scenario import read_scenario
 from apdm.benchmark.provenance import code
+from apdm.benchmark.store import save_text
 from apdm.benchmark.tables.tabulate import said_of
 from apdm.protectors.apdm import PUBLISHED
 from apdm.toybox.presets import ATTACK, PROTECTION, SAMPLING
@@ -92,6 +94,21 @@ def measure_all(run: Run, waiting: list[Point], results: Path, jobs: int) -> Non
         raise RuntimeError(f"no weights were made of {', '.join(map(str, waiting))}")
 
 
+def read_lines(results: Path, refuse: Callable[[str], NoReturn]) -> list[dict[str, Any]]:
+    """Those of `results`; a last one that a kill has cut off is named and left out, and any other that is not
+    JSON refused."""
+    lines, found = results.read_text(encoding="utf-8").splitlines(), []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(json.loads(line))
+        except ValueError as error:
+            where = f"{results}, line {number}"
+            if number < len(lines):
+                refuse(f"{where} is not JSON ({error}): repair or remove it")
+            print(f"{where} was cut off: it is left out", file=sys.stderr)
+    return found
+
+
 def point_of(line: Mapping[str, Any]) -> Point:
     return Point(**{it.name: line[it.name] for it in fields(Point)})
 
@@ -141,7 +158,9 @@ def main() -> None:
     run = settings(args)
     args.results.parent.mkdir(parents=True, exist_ok=True)
     args.results.touch()
-    lines = [json.loads(line) for line in args.results.read_text().splitlines()]
+    lines = read_lines(args.results, parser.error)
+    if not args.results.read_bytes().endswith(b"\n"):  # the next line would be written on behind the last
+        save_text("".join(f"{json.dumps(line)}\n" for line in lines), args.results)
     there = [point_of(line) for line in lines if line["settings"] == run.digest]
     waiting = [point for point in points(args) if point not in there]
     measure_all(run, waiting, args.results, args.jobs)

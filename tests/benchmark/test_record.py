@@ -108,6 +108,7 @@ def test_a_failed_write_leaves_the_earlier_record(tmp_path: Path, monkeypatch: p
     with pytest.raises(KeyboardInterrupt):
         write_result(replace(RESULT, toy=False), tmp_path)
     assert read_result(tmp_path) == RESULT
+    assert [place.name for place in tmp_path.iterdir()] == [RESULT_FILE]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, Path("model")])

@@ -12,7 +12,17 @@ import pytest
 
 from apdm.benchmark import store
 from apdm.benchmark.card import protected_card
-from apdm.benchmark.store import discard, forget_parts, plain, save_file, save_model, versions
+from apdm.benchmark.store import (
+    discard,
+    drop_half_line,
+    forget_parts,
+    plain,
+    save_file,
+    save_model,
+    save_text,
+    versions,
+    write_config,
+)
 from apdm.errors import InputError
 from apdm.losses.dpo import Reduction
 from apdm.protectors.apdm import APDM
@@ -135,19 +145,53 @@ def test_a_model_that_is_replaced_is_no_model_until_all_of_it_is(
 
 
 def test_what_killed_processes_left_is_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    """What lies beside is of others, who may be writing it: `apdm export` writes out.safetensors there."""
     out = tmp_path / "out"
-    for place in (tmp_path / ".out.12.part", out / ".checkpoint-5.12.part", out / "checkpoint-5"):
+    for place in (out / ".checkpoint-5.12.part", out / "checkpoint-5"):
         place.mkdir(parents=True)
         (place / "weights").write_text("")
-    for place in (tmp_path / ".other.12.part", out / ".mine.part"):
+    for place in (tmp_path / ".out.safetensors.12.part", out / ".mine.part"):
         place.write_text("")
     forget_parts(out)
-    assert {place.name for place in tmp_path.iterdir()} == {"out", ".other.12.part"}
+    assert {place.name for place in tmp_path.iterdir()} == {"out", ".out.safetensors.12.part"}
     assert {place.name for place in out.iterdir()} == {"checkpoint-5", ".mine.part"}
     discard(out / "checkpoint-5")
     discard(out / "checkpoint-6")
     discard(out / ".mine.part")
     assert list(out.iterdir()) == []
+
+
+def test_of_a_link_what_it_leads_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine").write_text("")
+    for target in ("other", "nowhere"):
+        (tmp_path / "link").symlink_to(target)
+        discard(tmp_path / "link")
+    assert [place.name for place in tmp_path.iterdir()] == ["other"]
+    assert (tmp_path / "other" / "mine").exists()
+
+
+def test_a_place_below_a_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/below' could not be written"):
+        save_text("", tmp_path / "file" / "below")
+
+
+@pytest.mark.usefixtures("disk_of_a_hundred_kilobytes")
+def test_settings_are_whole_or_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="could not be written"):
+        write_config({"prompt": ["a dog"] * 100_000}, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_a_line_is_cut_off(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    drop_half_line(log)
+    assert not log.exists()
+    for written, left in (("", ""), ("{", ""), ("{}\n", "{}\n"), ("{}\n[]\n{", "{}\n[]\n")):
+        log.write_text(written)
+        drop_half_line(log)
+        assert log.read_text() == left
 
 
 def test_settings_become_plain() -> None:

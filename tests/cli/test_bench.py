@@ -12,7 +12,7 @@ import pytest
 from apdm.benchmark.tables import cluster
 from apdm.benchmark.tables.methods import METHODS
 from apdm.benchmark.tables.runner import Runner, Tools
-from apdm.cli import bench
+from apdm.cli import bench, table
 from apdm.cli.main import main
 from apdm.errors import InputError
 from apdm.personalizers.dreambooth import DreamBooth
@@ -144,6 +144,30 @@ def test_bad_arguments_are_refused(
     frozen = SCENARIOS / "protection.toml"
     assert "is the frozen evaluation: give a folder" in refused(capsys, "bench", frozen, "--dry_run")
     assert "holds no table" in refused(capsys, "table", scenario.parent)
+
+
+@pytest.mark.parametrize("records", ["bench", "protection"])
+def test_a_place_for_tables_that_is_none_is_refused_beforehand(
+    records: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figures of a frozen evaluation take a minute."""
+    monkeypatch.setattr(table, "write_tables", None)
+    monkeypatch.setattr(table.frozen, "tell", None)
+    taken = tmp_path / "file"
+    taken.write_text("mine")
+    results = SCENARIOS.parent / "docs" / "results" / records
+    assert f"'{taken}' is a file" in refused(capsys, "table", results, "--output_dir", taken)
+
+
+def test_a_place_for_cells_that_is_none_is_refused_beforehand(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.frozen, "run", None)
+    (tmp_path / "file").write_text("mine")
+    below = tmp_path / "file" / "below"
+    for of in (scenario, SCENARIOS / "protection.toml"):
+        said = refused(capsys, "bench", of, "--output_dir", below)
+        assert f"'{below}' lies in {tmp_path / 'file'}, which is a file" in said
 
 
 def test_workers_take_visible_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from apdm.cli import generate
 from apdm.cli.main import main
@@ -119,3 +120,19 @@ def test_an_adapter_is_put_on_the_model(
     rest = ("--adapter", photos, "--output_dir", tmp_path / "no")
     assert "is no folder with" in refused("generate", model, *asked, *rest)
     assert not (tmp_path / "no").exists()
+
+
+def test_an_adapter_of_another_model_leaves_no_folder(
+    model: Path, photos: Path, tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a folder that is not new is refused before any model is loaded."""
+    (tmp_path / "other").mkdir()
+    save_file(
+        {f"unet.none.lora_{it}.weight": torch.ones(1, 1) for it in "AB"},
+        tmp_path / "other" / "pytorch_lora_weights.safetensors",
+    )
+    asked = (model, "--prompt", "a dog", "--adapter", tmp_path / "other", "--output_dir")
+    assert "does not fit the model" in refused("generate", *asked, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(generate, "load", None)
+    assert "is not empty" in refused("generate", *asked, photos)

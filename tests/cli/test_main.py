@@ -113,19 +113,36 @@ def test_a_full_disk_is_one_line(
     assert said[-1] == "apdm generate: the disk cannot be used: No space left on device"
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("run", ["print('much')", "sys.exit(print('help'))"])
-def test_who_has_read_enough_ends_it_without_a_word(
-    run: str, unbuffered: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As `apdm bench --dry_run | head` does, and `apdm protect --help | head`."""
-    code = f"import sys; from apdm.cli import main; main._run = lambda *_: {run}; main.main(['x'])"
+def unread(code: str, unbuffered: str = "") -> tuple[int, str]:
+    """Runs Python's code with a closed pipe for its output; its exit code and what it said of errors."""
     read, write = os.pipe()
     os.close(read)
-    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
-    done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, check=False)
+    command = [sys.executable, "-c", f"import sys; from apdm.cli import main\n{code}"]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(command, env=environment, stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
-    assert (done.returncode, done.stderr) == (141, b"")
+    return done.returncode, done.stderr.decode()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("run", ["print('much')", "sys.exit(print('help'))"])
+def test_who_has_read_enough_ends_it_without_a_word(run: str, unbuffered: str) -> None:
+    """As `apdm bench --dry_run | head` does, and `apdm protect --help | head`."""
+    assert unread(f"main._run = lambda *_: {run}; main.main(['x'])", unbuffered) == (141, "")
+    assert unread("main.main(['--help'])", unbuffered) == (141, "")
+
+
+WRONG = """
+def run(*_):
+    print("a line of the photos, say, which waits in a buffer as the error comes")
+    raise main.InputError("it is wrong", fix="mend it")
+main._run = run
+main.main(["x"])
+"""
+
+
+def test_what_was_wrong_is_said_although_nobody_reads_what_came_before() -> None:
+    assert unread(WRONG) == (2, "apdm x: it is wrong: mend it\n")
 
 
 def test_another_pipe_that_breaks_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

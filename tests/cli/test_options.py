@@ -51,8 +51,11 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match="is not empty: give a new one"):
         new_folder(tmp_path)
-    with pytest.raises(InputError, match="is a file: give a new one"):
-        new_folder(tmp_path / "file")
+    for usable in (check_new, new_folder):
+        with pytest.raises(InputError, match="file' is a file: give a new one"):
+            usable(tmp_path / "file")
+        with pytest.raises(InputError, match=r"below' lies in .*file, which is a file: give a new one"):
+            usable(tmp_path / "file" / "new" / "below")
 
 
 def test_a_published_name_does_not_tell_where_the_model_was(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -53,11 +55,35 @@ def test_a_line_that_a_kill_has_cut_off_makes_way(tmp_path: Path) -> None:
     assert (first["task"], second["done"]) == ("protect", 1)
 
 
+def test_lines_that_are_whole_are_not_written_again(tmp_path: Path) -> None:
+    """Another process may be adding to them: two of a bench share a log."""
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"task": "protect"}\n')
+    os.utime(log, (0, 0))
+    with progress(log):
+        assert log.stat().st_mtime == 0
+    assert log.read_text() == '{"task": "protect"}\n'
+
+
+def test_a_task_is_called_as_a_folder_is(capfd: pytest.CaptureFixture[str]) -> None:
+    with progress() as watch:
+        watch("TIFA [b]/[/a]", 1, 1, {})
+    assert "TIFA [b]/[/a]" in capfd.readouterr().err
+
+
 def test_who_has_others_work_for_him_says_nothing_of_his_memory(capfd: pytest.CaptureFixture[str]) -> None:
     for memory, units in ((True, 1), (False, 0)):
         with progress(memory=memory) as watch:
             watch("attack", 2, 2, {})
         assert len(re.findall(r"[kMG]B|bytes", capfd.readouterr().err)) == units
+
+
+def test_nothing_draws_bars_that_nobody_sees() -> None:
+    """Into a file they are drawn once, at the end."""
+    threads = threading.active_count()
+    with progress() as watch:
+        watch("attack", 0, 2, {})
+        assert threading.active_count() == threads
 
 
 def test_of_what_is_done_the_last_are_drawn(capfd: pytest.CaptureFixture[str]) -> None:

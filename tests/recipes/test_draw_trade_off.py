@@ -112,6 +112,26 @@ def test_the_committed_lines_give_the_committed_tables(
         assert results.with_suffix(drawn).read_text() == committed.with_suffix(drawn).read_text()
 
 
+def test_a_last_line_that_was_cut_off_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "lines.jsonl"
+    whole = "".join(f"{json.dumps(it)}\n" for it in lines())
+    monkeypatch.setattr(sys, "argv", ["recipe", "--results", str(results)])
+    results.write_text(f'{whole}{{"toy": "dog')
+    draw_trade_off.main()
+    assert capsys.readouterr().err == f"{results}, line 8 was cut off: it is left out\n"
+    told = results.with_suffix(".md").read_text()
+    assert told.splitlines()[:4] == list(draw_trade_off.table(lines()))
+    for text, said in ((f"{{\n{whole}", "line 1 is not JSON"), ("", "has no line yet")):
+        results.write_text(text)
+        with pytest.raises(SystemExit) as stop:
+            draw_trade_off.main()
+        assert stop.value.code == 2
+        assert said in capsys.readouterr().err
+    assert results.with_suffix(".md").read_text() == told
+
+
 @pytest.mark.parametrize(("others", "said"), [([], "is not there"), (["d", "e"], "has lines of several")])
 def test_what_cannot_be_drawn_is_said(
     others: list[str],

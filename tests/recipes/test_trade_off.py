@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -144,6 +145,35 @@ def test_what_goes_wrong_with_a_point_is_raised_when_all_others_have_lines(
         trade_off.measure_all(run, [wrong, right], results, 1)
     (line,) = map(json.loads, results.read_text().splitlines())
     assert trade_off.point_of(line) == right
+
+
+@pytest.mark.parametrize("cut", [1, 20])
+def test_after_a_line_that_was_cut_off_the_next_is_whole(
+    cut: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its point is measured again, unless only the line's end is missing."""
+    line = {**dataclasses.asdict(Point("dog-400001", 0.0, 0)), "settings": "d"}
+    other, results = {**line, "toy": "cat-400000"}, tmp_path / "new" / "lines.jsonl"
+    measured = list[Point]()
+
+    def measure_all(_run: object, waiting: list[Point], results: Path, _jobs: int) -> None:
+        measured.extend(waiting)
+        trade_off.append(results, [{**dataclasses.asdict(point), "settings": "d"} for point in waiting])
+
+    monkeypatch.setattr(trade_off, "measure_all", measure_all)
+    monkeypatch.setattr(trade_off, "settings", lambda _: SimpleNamespace(digest="d"))
+    monkeypatch.setattr(trade_off, "points", lambda _: [trade_off.point_of(it) for it in (line, other)])
+    monkeypatch.setattr(sys, "argv", ["recipe", "--results", str(results)])
+    trade_off.main()
+    results.write_text("".join(f"{json.dumps(it)}\n" for it in (line, other))[:-cut])
+    measured.clear()
+    capsys.readouterr()
+    trade_off.main()
+    assert [it.toy for it in measured] == ([] if cut == 1 else ["cat-400000"])
+    assert [json.loads(it) for it in results.read_text().splitlines()] == [line, other]
+    assert results.read_text().endswith("\n")
+    said = "" if cut == 1 else f"{results}, line 2 was cut off: it is left out\n"
+    assert capsys.readouterr().err == said
 
 
 @dataclasses.dataclass

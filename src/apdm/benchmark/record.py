@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from apdm.benchmark.reading import read_json, refuse_name
+from apdm.benchmark.store import save_text
 from apdm.direction import Direction
 from apdm.errors import InputError
 
@@ -152,19 +153,14 @@ class Result:
 
 
 def write_result(result: Result, folder: Path) -> Path:
-    """Writes `result.json` beside and renames it, so that a reader never meets half a file.
-
-    Raises `InputError` where the settings hold something that JSON does not have (NaN, objects).
-    """
+    """Writes `result.json`, whole or not at all. Raises `InputError` where the settings hold something that
+    JSON does not have (NaN, objects), or the place cannot be written."""
     path = folder / RESULT_FILE
     try:
         text = json.dumps(as_json(result), indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"{path} cannot be written ({error})", fix="record plain, finite values") from error
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".json.part")
-    beside.write_text(text + "\n", encoding="utf-8")
-    beside.replace(path)
+    save_text(text + "\n", path)
     return path
 
 

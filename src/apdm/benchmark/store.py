@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from enum import Enum
 from importlib.metadata import version
@@ -71,17 +71,18 @@ def beside(place: Path, part: Path | None = None) -> Iterator[Path]:
 
 
 def discard(place: Path) -> None:
-    """Removes a file or a folder so that a stop leaves it whole or not there."""
-    if place.exists():
+    """Removes a file or a folder so that a stop leaves it whole or not there; of a link what it leads to
+    stays."""
+    if os.path.lexists(place):
         part = _part(place)
         _remove(part)
         place.replace(part)
         _remove(part)
 
 
-def forget_parts(place: Path) -> None:
-    """Removes what processes that were killed have left beside `place`, and in it."""
-    for part in (*place.parent.glob(f".{place.name}.*.part"), *place.glob(".*.part")):
+def forget_parts(folder: Path) -> None:
+    """Removes what processes that were killed have left in `folder`, which is this process's own."""
+    for part in folder.glob(".*.part"):
         if is_part(part):
             _remove(part)
 
@@ -96,15 +97,25 @@ def _part(place: Path) -> Path:
 
 
 def _remove(part: Path) -> None:
-    if part.is_dir():
+    if part.is_dir() and not part.is_symlink():
         shutil.rmtree(part, ignore_errors=True)
     else:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
+
+
+def drop_half_line(log: Path) -> None:
+    """Cuts off a last line that a kill has left without its end. Other lines are not written again: another
+    process may be adding to them."""
+    written = log.read_bytes() if log.exists() else b""
+    whole = written.rfind(b"\n") + 1
+    if whole < len(written):
+        os.truncate(log, whole)
 
 
 def write_config(config: Mapping[str, Any], folder: Path) -> None:
     """The resolved settings, beside what was made with them."""
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+    save_text(json.dumps(config, indent=2) + "\n", folder / CONFIG_FILE)
 
 
 def versions() -> dict[str, str]:

@@ -23,6 +23,7 @@ from apdm.benchmark.tables.tabulate import code_of, digests_of, said_of
 from apdm.benchmark.tables.works import Works
 from apdm.cli import frozen
 from apdm.cli.arguments import read
+from apdm.cli.options import check_folder
 from apdm.cli.progress import progress
 from apdm.cli.side_by_side import side_by_side
 from apdm.errors import InputError, at_least
@@ -84,6 +85,8 @@ def main(arguments: Sequence[str]) -> None:
     one_of(wanted.engine, ENGINES, "--engine")
     if wanted.workers is not None:
         at_least(wanted, workers=1)
+    if not wanted.dry_run:
+        check_folder(wanted.output_dir)
     if not is_grid(wanted.scenario):
         may_say = {name: getattr(wanted, name) for name in ("output_dir", "device", "workers")}
         if wanted != Bench(wanted.scenario, **may_say):

@@ -47,7 +47,7 @@ def show(figures: Mapping[str, Figure], title: str) -> None:
     for name, it in figures.items():
         said = f"{it.value:.3f}", f"{it.low:.3f} to {it.high:.3f}"
         table.add_row(name, *(("undefined", "") if math.isnan(it.value) else said), str(it.n))
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)  # a figure is named by its folder, which may be [/x]
 
 
 def write(figures: Mapping[str, Figure], path: Path, **about: str) -> None:

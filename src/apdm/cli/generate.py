@@ -16,7 +16,7 @@ from apdm.backbones.load import load, locate
 from apdm.benchmark.record import LOG_FILE
 from apdm.benchmark.store import plain, write_config
 from apdm.cli.arguments import choice, read
-from apdm.cli.options import MISSING, NOT_RECORDED, new_folder, public_name
+from apdm.cli.options import MISSING, NOT_RECORDED, check_new, new_folder, public_name
 from apdm.cli.progress import progress
 from apdm.errors import InputError, at_least
 from apdm.pixels import grid, save_png
@@ -81,10 +81,11 @@ def main(arguments: Sequence[str]) -> None:
     locate(wanted.model)
     if wanted.adapter:
         check_adapter(wanted.adapter, [wish.prompt for wish in wishes])
-    folder = new_folder(wanted.output_dir)
+    check_new(wanted.output_dir)
     backbone = load(wanted.model, wanted.device)
     if wanted.adapter:
         put_on(backbone, wanted.adapter)
+    folder = new_folder(wanted.output_dir)  # once all is there
     with progress(folder / LOG_FILE) as watch:
         shown = _draw(wishes, backbone, wanted, watch)
     prompts = tuple(wish.prompt for wish in wishes[:: wanted.num_images])

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib.metadata import version
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from apdm.errors import InputError, unknown
 
@@ -44,39 +44,43 @@ HELP = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exits with 0, with 2 on bad input, with 130 on Ctrl-C, and with 141, as of a program that
     SIGPIPE ends, where nobody reads on what it prints, as `head` does."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP)
-        return
-    if arguments[0] == "--version":
-        print(f"apdm {version('apdm')}")
-        return
+    verb, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     _quiet_libraries()
     try:
         try:
-            _run(arguments[0], arguments[1:])
+            _run(verb, rest)
         finally:
             sys.stdout.flush()  # while a closed pipe can still be met
     except InputError as error:
-        sys.stderr.write(f"apdm {arguments[0]}: {error}\n")
-        sys.exit(2)
-    except BrokenPipeError:
+        _end(verb, str(error), 2)
+    except BrokenPipeError as error:
         if not _unread(sys.stdout):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error.__context__, InputError):  # what was printed before it went unread
+            _end(verb, str(error.__context__), 2)
         sys.exit(141)
     except OSError as error:
         if error.filename is None and error.errno not in FULL:
             raise
         what = f"'{error.filename}'" if error.filename else "the disk"
-        sys.stderr.write(f"apdm {arguments[0]}: {what} cannot be used: {error.strerror}\n")
-        sys.exit(2)
+        _end(verb, f"{what} cannot be used: {error.strerror}", 2)
     except KeyboardInterrupt:
-        sys.stderr.write(f"apdm {arguments[0]}: stopped\n")
-        sys.exit(130)
+        _end(verb, "stopped", 130)
+
+
+def _end(verb: str, said: str, code: int) -> NoReturn:
+    sys.stderr.write(f"apdm {verb}: {said}\n")
+    sys.exit(code)
 
 
 def _run(verb: str, arguments: Sequence[str]) -> None:
+    if verb in ("-h", "--help"):
+        print(HELP)
+        return
+    if verb == "--version":
+        print(f"apdm {version('apdm')}")
+        return
     if verb not in VERBS:
         raise unknown("verb", verb, VERBS)
     run = importlib.import_module(f"apdm.cli.{verb}").main

@@ -87,26 +87,29 @@ def new_folder(path: Path, besides: Collection[str] = ()) -> Path:
 
 def check_new(path: Path, besides: Collection[str] = ()) -> None:
     """Raises `InputError` where `new_folder` would for what is there; makes nothing."""
-    _refuse_unusable(path)
+    check_folder(path)
     if path.is_dir() and any(thing.name not in besides and not is_part(thing) for thing in path.iterdir()):
         raise InputError(f"output folder '{path}' is not empty", fix="give a new one")
 
 
 def own_folder(path: Path) -> Path:
-    """`path`, made if missing, and this process's own until it ends. Raises `InputError` if it is a file, may
-    not be written or another process has it. Of several that share a job the first has it."""
+    """`path`, made if missing, and this process's own until it ends. Raises `InputError` if it cannot be
+    written as a folder or another process has it. Of several that share a job the first has it."""
     if not first():
         return path
-    _refuse_unusable(path)
+    check_folder(path)
     path.mkdir(parents=True, exist_ok=True)
     _hold(path.resolve())
     return path
 
 
-def _refuse_unusable(path: Path) -> None:
-    if path.exists() and not path.is_dir():
-        raise InputError(f"output folder '{path}' is a file", fix="give a new one")
-    if not os.access(_there(path), os.W_OK):
+def check_folder(path: Path) -> None:
+    """Raises `InputError` for a place that cannot be written as a folder."""
+    there = _there(path)
+    if not there.is_dir():
+        what = "is a file" if path.exists() else f"lies in {there}, which is a file"
+        raise InputError(f"output folder '{path}' {what}", fix="give a new one")
+    if not os.access(there, os.W_OK):
         raise InputError(f"output folder '{path}' may not be written", fix="give another one")
 
 

@@ -28,6 +28,7 @@ from rich.table import Column
 from rich.text import Text
 
 from apdm.benchmark.provenance import peak_memory
+from apdm.benchmark.store import drop_half_line
 from apdm.ranks import first
 from apdm.watch import Watch, silent
 
@@ -65,7 +66,7 @@ def progress(log: Path | None = None, *, memory: bool = True) -> Iterator[Watch]
     console = Console(stderr=True)
     kept = partial(Column, no_wrap=True)  # in a narrow window it is figures that wrap
     bars = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a folder may be called [/x]
         BarColumn(bar_width=10, table_column=kept()),
         MofNCompleteColumn(table_column=kept()),
         Rate(kept()),
@@ -79,8 +80,8 @@ def progress(log: Path | None = None, *, memory: bool = True) -> Iterator[Watch]
     )
     tasks: dict[str, TaskID] = {}
     done_with: deque[TaskID] = deque()
-    if log and log.exists():
-        log.write_bytes(b"".join(line for line in log.read_bytes().splitlines(True) if line.endswith(b"\n")))
+    if log:
+        drop_half_line(log)
     lines = log.open("a", buffering=1) if log else None  # whole lines, for who follows it
 
     def watch(task: str, done: int, total: int, figures: Mapping[str, float]) -> None:

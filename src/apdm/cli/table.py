@@ -14,6 +14,7 @@ from apdm.benchmark.tables.outcome import read_listings
 from apdm.benchmark.tables.tabulate import any_finished, tabulate
 from apdm.cli import frozen
 from apdm.cli.arguments import read
+from apdm.cli.options import check_folder
 from apdm.errors import InputError
 from apdm.report.paper_table import write_table
 from apdm.report.table_sheet import write_sheet
@@ -36,11 +37,14 @@ class Table:
 
 def main(arguments: Sequence[str]) -> None:
     wanted = read(Table, "table", arguments, EXAMPLE)
-    records, output = wanted.records, wanted.output_dir
-    if frozen.holds_results(records):
-        print(frozen.tell(records, output or records))
+    records = wanted.records
+    is_frozen = frozen.holds_results(records)
+    output = wanted.output_dir or (records if is_frozen else records / "tables")
+    check_folder(output)
+    if is_frozen:
+        print(frozen.tell(records, output))
     else:
-        write_tables(records, output or records / "tables")
+        write_tables(records, output)
 
 
 def write_tables(records: Path, folder: Path) -> None:
