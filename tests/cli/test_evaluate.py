@@ -70,33 +70,54 @@ def test_a_report_of_several_seeds_says_so(
     assert len(list(shown.iterdir())) == 6
 
 
-@pytest.mark.parametrize(
-    ("protected", "control", "said"),
-    [
-        ([(1, 0), (1, 0)], [(1, 0)], "--generated and --control differ in their number of folders"),
-        ([(1, 0), (2, 0)], [(2, 0), (1, 0)], "--generated and --control differ in their number: draw"),
-    ],
-)
-def test_seeds_that_do_not_belong_together_make_no_report(
-    protected: list[tuple[int, int]],
-    control: list[tuple[int, int]],
-    said: str,
+def test_a_report_of_one_seed_says_so_too(run: Callable[..., None], photos: Path, tmp_path: Path) -> None:
+    pictures = ("--generated", photos, "--control", photos, "--class_images", photos)
+    subject = ("--subject", photos, "--class_noun", "dog", "--attack", "LoRA")
+    run("evaluate", *subject, *pictures, "--output_dir", tmp_path / "report")
+    record = json.loads((tmp_path / "report" / "result.json").read_text())
+    assert record["attacks"] == ["LoRA, one seed: intervals are over its pictures alone"]
+
+
+def test_pictures_of_each_seed_belong_together_in_a_report(
     run: Callable[..., None],
     refused: Callable[..., str],
     seeds: Callable[..., list[Path]],
     photos: Path,
     tmp_path: Path,
 ) -> None:
-    one, other = seeds("protected", *protected, run=run), seeds("control", *control, run=run)
-    pictures = ("--generated", *one, "--control", *other, "--class_images", photos)
-    rest = ("--subject", photos, "--class_noun", "dog", "--output_dir", tmp_path / "report")
-    assert said in refused("evaluate", *pictures, *rest)
+    """Of the second one too, and of the same number of pictures in all."""
+    one, other = seeds("one", (2, 0), (1, 0), run=run), seeds("other", (2, 0), (1, 0), run=run)
+    subject = ("--subject", photos, "--class_noun", "dog", "--class_images", photos)
+    rest = (*subject, "--output_dir", tmp_path / "report")
+    said = refused("evaluate", "--generated", *one, "--control", *reversed(other), *rest)
+    assert f"--generated and --control differ in their number ({one[0]}, {other[1]}): draw" in said
+    for folder, seed in ((one[1], 0), (other[1], 1)):
+        (folder / "apdm.json").write_text(json.dumps({"seed": seed}))
+    said = refused("evaluate", "--generated", *one, "--control", *other, *rest)
+    assert f"drawn from other prompts, seeds or settings ({one[1]}, {other[1]}): draw" in said
     assert not (tmp_path / "report").exists()
 
 
-def test_pictures_are_named(refused: Callable[..., str], photos: Path) -> None:
-    subject = ("--subject", photos, "--class_noun", "dog")
-    assert "--generated names no folder" in refused("evaluate", "--generated", *subject)
+@pytest.mark.parametrize(
+    ("generated", "control", "said"),
+    [
+        ((), ("b",), "--generated names no folder"),
+        (("a",), (), "--control names no folder"),
+        (("a", "./a"), ("b", "c"), "--generated names a twice"),
+        (("a", "b"), ("c", "./c"), "--control names c twice"),
+        (("a", "b"), ("c",), "--generated and --control differ in their number of folders"),
+    ],
+)
+def test_seeds_that_would_not_count_alike_are_refused(
+    generated: tuple[str, ...],
+    control: tuple[str, ...],
+    said: str,
+    refused: Callable[..., str],
+    photos: Path,
+) -> None:
+    """Without a report too, and before any folder is looked at."""
+    rest = ("--class_images", photos, "--subject", photos, "--class_noun", "dog")
+    assert said in refused("evaluate", "--generated", *generated, "--control", *control, *rest)
 
 
 def test_a_report_needs_a_control(refused: Callable[..., str], photos: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from apdm.backbones.stable_diffusion import StableDiffusion
 from apdm.errors import Diverged
 from apdm.personalizers.dreambooth import DreamBooth
-from apdm.protectors import anchor
+from apdm.protectors import anchor, apdm
 from apdm.protectors.apdm import APDM, protect
 from apdm.protectors.material import ProtectionMaterial
 from apdm.seeding import generator
@@ -23,6 +23,20 @@ def test_an_anchor_costs_a_pass_of_model_and_reference_an_outer_step(
 ) -> None:
     protect(tiny, [patterns], dataclasses.replace(QUICK, anchor_weight=1.0, anchor_batch_size=7), 0)
     assert [rows for rows in passes if rows[0] == 7] == [(7, False), (7, True)] * QUICK.outer_steps
+
+
+def test_every_turn_has_an_anchor_as_it_is_set_with_draws_of_its_own(
+    tiny: StableDiffusion, patterns: ProtectionMaterial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[float, int, int, int]] = []
+
+    def note(_protected, _reference, _prior, weight, size, draws, step) -> None:
+        seen.append((weight, size, draws.initial_seed(), step))
+
+    monkeypatch.setattr(apdm, "add_anchor", note)
+    protect(tiny, [patterns], dataclasses.replace(QUICK, anchor_weight=0.5, anchor_batch_size=7), 3)
+    drawn = [generator(3, "anchor", number).initial_seed() for number in (0, 1)]
+    assert seen == [(0.5, 7, drawn[0], 0), (0.5, 7, drawn[1], 1)]
 
 
 def test_the_anchor_is_the_weighted_drift_on_class_images(

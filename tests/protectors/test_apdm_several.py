@@ -34,7 +34,7 @@ def gathered(model: StableDiffusion, dogs: list[ProtectionMaterial], config: APD
     protected = model.copy()
     protected.network.requires_grad_(True)
     turns = turns_of(protected, model, dogs, config, seed)
-    told = gather(turns, step, config.subjects_per_update or len(turns))
+    told = gather(turns, step)
     return taken(protected.weights()), told
 
 
@@ -79,9 +79,14 @@ def test_each_attack_is_carried_on_by_itself(tiny, dogs) -> None:
     turns = turns_of(protected, tiny, dogs, config, SEED)
     state = carried(turns)
     for step in (0, 1):
-        gather(turns, step, len(turns))
+        gather(turns, step)
     assert {"attack", "attack-1", "attack_optimizer", "attack_optimizer-1"} <= state.keys()
     assert not any(torch.equal(it, state["attack-1"][name]) for name, it in state["attack"].items())
+
+
+def test_look_aheads_that_start_anew_share_the_memory_of_one(tiny, dogs) -> None:
+    first, second = turns_of(tiny.copy(), tiny, dogs, QUICK, SEED)
+    assert first.ahead is second.ahead is not None
 
 
 def test_both_become_harder_than_their_positives(tiny, dogs, mean_error) -> None:

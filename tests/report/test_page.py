@@ -97,8 +97,8 @@ def test_it_says_which_pictures_these_are(make_run: MakeRun) -> None:
     """The figures rest on more of them where there are several attack seeds; and who brings pictures to
     `apdm evaluate` may have drawn them as they like."""
     text = " ".join(parsed(write_report(make_run())).text.split())
-    assert "of several attack seeds the first one's, while the figures count all." in text
-    assert "pictures that the run drew share prompt and seed; pictures brought to it stand in" in text
+    assert "of several attack seeds that it ran itself the first one's, while the figures count all." in text
+    assert "pictures that the run drew share prompt and seed; pictures brought to it, of all" in text
 
 
 def test_every_picture_says_what_it_is_to_who_cannot_see_it(make_run: MakeRun) -> None:

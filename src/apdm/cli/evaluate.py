@@ -83,8 +83,9 @@ class Evaluate:
     subject: Annotated[SubjectOptions, tyro.conf.arg(name="")]
     generated: tuple[Path, ...]
     """Folders of pictures to judge, such as those of the attacked protected model, one for each seed of the
-    attack: intervals are then over seeds and pictures. With one, they are over its pictures alone."""
-    control: tuple[Path, ...] = ()
+    attack: the intervals of likeness, strength and rate are then over seeds and pictures. With one, and those
+    of defects and faces always, they are over pictures alone."""
+    control: tuple[Path, ...] | None = None
     """The same of the unprotected model: of the same seeds in their order, prompts and sampling seeds."""
     class_images: Path | None = None
     """Pictures of the class by the unprotected model."""
@@ -191,8 +192,11 @@ def main(arguments: Sequence[str]) -> None:
 
 def _check(wanted: Evaluate) -> None:
     """What can be wrong with the flags, found before any picture is read. Raises `InputError`."""
-    if not wanted.generated:
-        raise InputError("--generated names no folder", fix="give one for each seed of the attack")
+    _check_seeds("generated", wanted.generated)
+    _check_seeds("control", wanted.control)
+    if wanted.control and len(wanted.control) != len(wanted.generated):
+        what = "--generated and --control differ in their number of folders"
+        raise InputError(what, fix="give both for the same seeds")
     if wanted.control and not wanted.class_images:
         raise InputError("--control needs --class_images", fix="give both, or no --control")
     if wanted.output_dir and not wanted.control:
@@ -212,6 +216,17 @@ def _check(wanted: Evaluate) -> None:
     if wanted.output_dir:
         check_new(wanted.output_dir)
     check_device(wanted.device)
+
+
+def _check_seeds(flag: str, folders: tuple[Path, ...] | None) -> None:
+    """Raises `InputError` for a flag without a folder, or one that would count an attack seed twice."""
+    if folders == ():
+        raise InputError(f"--{flag} names no folder", fix="give one for each seed of the attack")
+    seen = set[Path]()
+    for folder in folders or ():
+        if folder.resolve() in seen:
+            raise InputError(f"--{flag} names {folder} twice", fix="give each seed's folder once")
+        seen.add(folder.resolve())
 
 
 def _looked_at(wanted: Evaluate) -> Looked:
@@ -240,17 +255,14 @@ def _check_pair(found: Mapping[str, Sequence[list[Verdict]]], one: str, other: s
     """Raises `InputError` if a report would lay pictures side by side that do not belong together."""
     if not (one in found and other in found):
         return
-    both = f"--{FLAGS[one]} and --{FLAGS[other]}"
-    if len(found[one]) != len(found[other]):
-        raise InputError(f"{both} differ in their number of folders", fix="give both for the same seeds")
-    for numbers in zip(found[one], found[other], strict=True):
-        if len({*map(len, numbers)}) > 1:
-            raise InputError(f"{both} differ in their number", fix="draw both alike")
-    folders = _folders(wanted)
-    for places in zip(folders[one], folders[other], strict=True):
-        first, second = map(drawn, places)
+    both, folders = f"--{FLAGS[one]} and --{FLAGS[other]}", _folders(wanted)
+    sets = [list(zip(found[name], folders[name], strict=True)) for name in (one, other)]
+    for (some, place), (others, beside) in zip(*sets, strict=True):
+        where, first, second = f"({place}, {beside})", drawn(place), drawn(beside)
+        if len(some) != len(others):
+            raise InputError(f"{both} differ in their number {where}", fix="draw both alike")
         if first and second and first != second:
-            what = f"{both} were drawn from other prompts, seeds or settings"
+            what = f"{both} were drawn from other prompts, seeds or settings {where}"
             raise InputError(what, fix="draw both alike")
 
 

@@ -191,7 +191,7 @@ def protect(
     state = {PROTECTED: protected.weights(), "optimizer": moments(optimizer), **carried(turns)}
     watch("protect", 0, config.outer_steps, {})
     for step in steps(config.outer_steps, state):
-        figures = gather(turns, step, config.subjects_per_update or len(turns))
+        figures = gather(turns, step)
         average(protected.network.parameters())
         optimizer.step()
         optimizer.zero_grad(set_to_none=not backbone.execution.offload)
@@ -281,9 +281,10 @@ def subject_seed(seed: int, place: int) -> int:
     return derive(seed, "subject", place) if place else seed
 
 
-def gather(turns: Sequence[Turn], step: int, each: int) -> dict[str, float]:
-    """Adds the gradients of update `step`: their mean over the `each` subjects whose turn it is (our choice).
-    Tells its mean losses."""
+def gather(turns: Sequence[Turn], step: int) -> dict[str, float]:
+    """Adds the gradients of update `step`: their mean over the subjects whose turn it is (our choice). Tells
+    its mean losses."""
+    each = turns[0].config.subjects_per_update or len(turns)
     numbers = range(step * each, (step + 1) * each)
     told = [turns[number % len(turns)].gather(number // len(turns)) for number in numbers]
     if each > 1:
