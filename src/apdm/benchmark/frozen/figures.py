@@ -124,6 +124,7 @@ def figures(shop: Workshop) -> dict[str, Figure | dict[str, Figure]]:
     """Every figure of the scenario, from results that are already there."""
     scenario, seed = shop.scenario, shop.scenario.seed
     attack = scenario.attack
+    subjects = [it for noun in scenario.class_nouns for it in subjects_of(shop, noun)]
     course = {multiple: rate_cells(shop, protected_name, look) for multiple, look in looks(scenario).items()}
 
     def rate(cells: Mapping[str, Cell]) -> Figure:
@@ -140,10 +141,10 @@ def figures(shop: Workshop) -> dict[str, Figure | dict[str, Figure]]:
         "other_subject_strength_ratio": figure(
             strength_ratio, other_cells(shop), seed, Direction.HIGHER_PRESERVES
         ),
-        **costs(shop),
+        **costs(shop, [protected_name(subject) for subject in subjects]),
         **likenesses(shop, course),
     }
-    names = [it.name for noun in scenario.class_nouns for it in subjects_of(shop, noun)]
+    names = [subject.name for subject in subjects]
     for multiple, cells in course.items():
         alone = [{key: cell[place : place + 1] for key, cell in cells.items()} for place in range(len(names))]
         rates = dict(zip(names, map(rate, alone), strict=True))
@@ -230,18 +231,13 @@ def models_of(subject: Subject) -> dict[str, str]:
     return {UNPROTECTED: UNPROTECTED, "protected": protected_name(subject)}
 
 
-def costs(shop: Workshop) -> dict[str, Figure]:
-    """What protection costs, the mean over the protected models.
+def costs(shop: Workshop, names: Sequence[str]) -> dict[str, Figure]:
+    """What protection costs, the mean over the protected models called `names`.
 
     All models drew the same captions and saw the same scenes, so these are redrawn for all of them
     together, and the protected models by themselves. FID's interval is over the models only.
     """
     seed = shop.scenario.seed
-    names = [
-        protected_name(subject)
-        for class_noun in shop.scenario.class_nouns
-        for subject in subjects_of(shop, class_noun)
-    ]
     before = shop.cells.read(cost_name(UNPROTECTED))
     after = {name: shop.cells.read(cost_name(name)) for name in names}
     ratios = np.array([float(cell["fid"] / before["fid"]) for cell in after.values()])

@@ -1,0 +1,122 @@
+"""What placebos cost: whose, measured of which models, and told how."""
+
+from __future__ import annotations
+
+import json
+import sys
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import placebo_costs
+from apdm.backbones.base import Sampling
+from apdm.benchmark.frozen.scenario import Scenario, read_scenario
+from apdm.benchmark.frozen.workshop import Workshop
+from apdm.cli import frozen
+from apdm.personalizers.dreambooth import DreamBooth
+from apdm.protectors.apdm import APDM
+
+if TYPE_CHECKING:
+    from apdm.backbones.stable_diffusion import StableDiffusion
+
+PROTECTION = APDM(
+    learning_rate=1e-3, outer_steps=1, inner_steps=1, num_class_images=2, simulated=DreamBooth()
+)
+SMALL = """
+name = "small"
+class_nouns = ["dog", "cat"]
+subjects = [0, 1]
+others = [2]
+attack_seeds = [0]
+times = [1.0]
+class_images = 2
+images_per_prompt = 1
+reference_renders = 8
+captioned_images = 8
+asked_images = 2
+error_scenes = 3
+placebos = ["no DPO", "naive ascent"]
+attack = { learning_rate = 1e-3, max_train_steps = 1 }
+strongest = { learning_rate = 2e-3, max_train_steps = 1 }
+"""
+
+
+class Here:
+    """An executor that does everything at once, in this process."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def submit(self, work: Any, *arguments: Any) -> Future[None]:
+        done = Future[None]()
+        done.set_result(work(*arguments))
+        return done
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    (tmp_path / "small.toml").write_text(SMALL)
+    return tmp_path / "small.toml"
+
+
+@pytest.fixture
+def scenario(small: Path) -> Scenario:
+    return read_scenario(small)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colours) -> list[str]:
+    """The names of the models that are measured, on the tiny model."""
+    names: list[str] = []
+    cost = Workshop.cost
+
+    def noted(shop: Workshop, give: Any, name: str) -> Any:
+        names.append(name)
+        return cost(shop, give, name)
+
+    monkeypatch.setattr(Workshop, "cost", noted)
+    monkeypatch.setattr(placebo_costs, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(frozen, "load", lambda *_: tiny)
+    monkeypatch.setattr(frozen, "judge", lambda _: mean_colours)
+    monkeypatch.setattr(
+        frozen, "Reader", lambda _: lambda some: [{"class": "dog", "colour": "red"}] * len(some)
+    )
+    monkeypatch.setattr(frozen.presets, "PROTECTION", PROTECTION)
+    monkeypatch.setattr(frozen.presets, "SAMPLING", Sampling(num_inference_steps=1))
+    return names
+
+
+def test_a_placebo_may_name_its_classes(scenario: Scenario) -> None:
+    asked = placebo_costs.asked_of(["no DPO", "naive ascent:cat"], scenario)
+    assert asked == {"no DPO": ("dog", "cat"), "naive ascent": ("cat",)}
+
+
+@pytest.mark.parametrize("word", ["ascent", "no DPO:horse", "no DPO:dog,horse"])
+def test_one_that_the_scenario_has_not_is_refused(word: str, scenario: Scenario) -> None:
+    with pytest.raises(ValueError, match=f"'{word}' is not among"):
+        placebo_costs.asked_of([word], scenario)
+
+
+def test_each_placebos_models_are_compared_with_the_unprotected_one(
+    small: Path, tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["recipe", "no DPO", "naive ascent:cat", "--scenario", str(small)]
+    monkeypatch.setattr(sys, "argv", [*words, "--work_dir", str(tmp_path / "run")])
+    placebo_costs.main()
+    assert measured == ["unprotected", "no-dpo-dog-450000", "no-dpo-cat-450000", "ascent-cat-450000"]
+    written = json.loads((tmp_path / "run" / "placebo-costs.json").read_text())
+    assert written["subjects"] == {"no DPO": ["dog", "cat"], "naive ascent": ["cat"]}
+    assert {"commit", "dirty", "device", "versions"} <= set(written)
+    for placebo, models in (("no DPO", 2), ("naive ascent", 1)):
+        assert written[placebo]["caption_error_ratio"]["n"] == 3 * models
+    assert written["naive ascent"]["caption_error_ratio"]["value"] != 1
+    table = (tmp_path / "run" / "placebo-costs.md").read_text().splitlines()
+    ratio = written["naive ascent"]["fid_ratio"]
+    assert table[3].startswith(f"| naive ascent | cat | {ratio['value']:.3f} (")
+    assert len({line.count("|") for line in table}) == 1
