@@ -5,7 +5,8 @@
 
 Measured as the evaluation measures its protections: the same captions, scenes, seeds and numbers. A model
 that is already there (works/models in the work folder, as where the evaluation was run) is not made again;
-the published preset takes an hour each. Writes placebo-costs.json and placebo-costs.md into the work folder.
+the published preset takes an hour each. Writes placebo-costs.json, its table (.md) and a sheet of pictures
+(.png) into the work folder.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from pathlib import Path
 import torch
 
 from apdm.benchmark.frozen.figures import costs
-from apdm.benchmark.frozen.jobs import UNPROTECTED, placebo_name, placebos, subjects_of
+from apdm.benchmark.frozen.jobs import UNPROTECTED, placebo_name, placebos, protected_name, subjects_of
 from apdm.benchmark.frozen.scenario import Scenario, read_scenario
-from apdm.benchmark.frozen.workshop import Workshop
+from apdm.benchmark.frozen.workshop import Workshop, model_name
 from apdm.benchmark.provenance import provenance
 from apdm.benchmark.record import Figure, as_json
 from apdm.benchmark.store import save_text
 from apdm.cli.frozen import Share, workshop
+from apdm.pixels import to_images
+from apdm.report.strips import Shown, Strip, write_strips
 from apdm.watch import silent
 
 SCENARIO = Path(__file__).parents[1] / "scenarios" / "protection.toml"
@@ -38,6 +41,7 @@ HEADS = {
     "colour_accuracy_drop": "colour accuracy lost",
     "caption_error_ratio": "caption error",
 }
+SHOWN = ("a photo of person", "a photo of dog", "a photo of cat", "a red dog on grass", "a cat on snow")
 Asked = Mapping[str, tuple[str, ...]]  # the classes whose first subject each placebo is priced for
 
 
@@ -74,12 +78,41 @@ def told(shop: Workshop, asked: Asked) -> dict[str, dict[str, Figure]]:
     }
 
 
+def sheet(shop: Workshop, asked: Asked, path: Path) -> None:
+    """What the unprotected model, the placebos' and the protections that are there draw of a few captions."""
+    firsts = [subjects_of(shop, noun)[0] for noun in shop.scenario.class_nouns]
+    names = [
+        placebo_name(shop, it, who)
+        for it, nouns in asked.items()
+        for who in firsts
+        if who.class_noun in nouns
+    ]
+    names += [protected_name(who) for who in firsts]
+    drawn = {UNPROTECTED: shop.backbone} | {
+        name: shop.backbone.copy_with(shop.works.read(model_name(name)))
+        for name in names
+        if model_name(name) in shop.works
+    }
+    seeds = range(len(SHOWN))
+    strips = [
+        Strip(name.replace("-", " "), to_images(model.generate(SHOWN, seeds, shop.sampling)))
+        for name, model in drawn.items()
+    ]
+    write_strips([Shown("the same captions and seeds", strips)], path)
+
+
 def table(found: Mapping[str, Mapping[str, Figure]], asked: Asked) -> str:
     lines = [row("placebo", "subjects", *HEADS.values()), "|---" * (2 + len(HEADS)) + "|"]
     for placebo, figures in found.items():
-        said = (f"{it.value:.3f} ({it.low:.3f} to {it.high:.3f})" for it in map(figures.__getitem__, HEADS))
+        said = (cell(figures[name]) for name in HEADS)
         lines.append(row(placebo, ", ".join(asked[placebo]), *said))
     return "\n".join(lines) + "\n"
+
+
+def cell(it: Figure) -> str:
+    """FID's interval is over models, and of one alone there is none."""
+    interval = f" ({it.low:.3f} to {it.high:.3f})" if it.low < it.high else ""
+    return f"{it.value:.3f}{interval}"
 
 
 def row(*cells: str) -> str:
@@ -112,6 +145,7 @@ def main() -> None:
     made_by = {"subjects": asked, **asdict(provenance(shop.backbone.device))}
     save_text(json.dumps({**record, **made_by}, indent=2) + "\n", args.work_dir / "placebo-costs.json")
     save_text(table(found, asked), args.work_dir / "placebo-costs.md")
+    sheet(shop, asked, args.work_dir / "placebo-costs.png")
     print(table(found, asked), end="")
 
 

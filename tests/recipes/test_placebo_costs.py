@@ -14,6 +14,7 @@ import placebo_costs
 from apdm.backbones.base import Sampling
 from apdm.benchmark.frozen.scenario import Scenario, read_scenario
 from apdm.benchmark.frozen.workshop import Workshop
+from apdm.benchmark.record import Figure
 from apdm.cli import frozen
 from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM
@@ -108,6 +109,8 @@ def test_each_placebos_models_are_compared_with_the_unprotected_one(
 ) -> None:
     words = ["recipe", "no DPO", "naive ascent:cat", "--scenario", str(small)]
     monkeypatch.setattr(sys, "argv", [*words, "--work_dir", str(tmp_path / "run")])
+    sheets: list[Any] = []
+    monkeypatch.setattr(placebo_costs, "write_strips", lambda shown, _: sheets.extend(shown))
     placebo_costs.main()
     assert measured == ["unprotected", "no-dpo-dog-450000", "no-dpo-cat-450000", "ascent-cat-450000"]
     written = json.loads((tmp_path / "run" / "placebo-costs.json").read_text())
@@ -117,6 +120,22 @@ def test_each_placebos_models_are_compared_with_the_unprotected_one(
         assert written[placebo]["caption_error_ratio"]["n"] == 3 * models
     assert written["naive ascent"]["caption_error_ratio"]["value"] != 1
     table = (tmp_path / "run" / "placebo-costs.md").read_text().splitlines()
-    ratio = written["naive ascent"]["fid_ratio"]
-    assert table[3].startswith(f"| naive ascent | cat | {ratio['value']:.3f} (")
+    several, one = (written[placebo]["fid_ratio"] for placebo in ("no DPO", "naive ascent"))
+    assert f"| no DPO | dog, cat | {several['value']:.3f} ({several['low']:.3f} to " in table[2]
+    assert table[3].startswith(f"| naive ascent | cat | {one['value']:.3f} | ")
     assert len({line.count("|") for line in table}) == 1
+    (shown,) = sheets
+    assert [strip.heading for strip in shown.strips] == [
+        it.replace("-", " ") for it in (*measured, "protected-cat-450000")
+    ]
+    assert {len(strip.pictures) for strip in shown.strips} == {len(placebo_costs.SHOWN)}
+
+
+def test_the_committed_record_gives_the_committed_table() -> None:
+    results = Path(__file__).parents[2] / "docs" / "results"
+    record = json.loads((results / "placebo-costs.json").read_text())
+    found = {
+        placebo: {name: Figure(**it) for name, it in record[placebo].items()}
+        for placebo in record["subjects"]
+    }
+    assert placebo_costs.table(found, record["subjects"]) == (results / "placebo-costs.md").read_text()
