@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from safetensors.torch import load_file
 
 import placebo_costs
 from apdm.backbones.base import Sampling
@@ -118,7 +119,12 @@ def test_each_placebos_models_are_compared_with_the_unprotected_one(
     assert {"commit", "dirty", "device", "versions"} <= set(written)
     for placebo, models in (("no DPO", 2), ("naive ascent", 1)):
         assert written[placebo]["caption_error_ratio"]["n"] == 3 * models
-    assert written["naive ascent"]["caption_error_ratio"]["value"] != 1
+    errors = {
+        name: load_file(tmp_path / "run" / "cells" / "cost" / f"{name}.safetensors")["error"].mean()
+        for name in ("unprotected", "ascent-cat-450000")
+    }
+    ratio = float(errors["ascent-cat-450000"] / errors["unprotected"])
+    assert written["naive ascent"]["caption_error_ratio"]["value"] == pytest.approx(ratio, rel=1e-5)
     table = (tmp_path / "run" / "placebo-costs.md").read_text().splitlines()
     several, one = (written[placebo]["fid_ratio"] for placebo in ("no DPO", "naive ascent"))
     assert f"| no DPO | dog, cat | {several['value']:.3f} ({several['low']:.3f} to " in table[2]
