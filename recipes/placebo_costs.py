@@ -16,6 +16,7 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -69,28 +70,22 @@ def price(share: Share, placebo: str, class_noun: str) -> None:
     shop.cost(make, name)
 
 
-def told(shop: Workshop, asked: Asked) -> dict[str, dict[str, Figure]]:
-    """The figures of each placebo, the means over its subjects, from results that are there."""
+def names_of(shop: Workshop, asked: Asked) -> dict[str, list[str]]:
+    """What each placebo's models are called."""
     firsts = {noun: subjects_of(shop, noun)[0] for noun in shop.scenario.class_nouns}
     return {
-        placebo: costs(shop, [placebo_name(shop, placebo, firsts[noun]) for noun in nouns])
+        placebo: [placebo_name(shop, placebo, firsts[noun]) for noun in nouns]
         for placebo, nouns in asked.items()
     }
 
 
-def sheet(shop: Workshop, asked: Asked, path: Path) -> None:
-    """What the unprotected model, the placebos' and the protections that are there draw of a few captions."""
-    firsts = [subjects_of(shop, noun)[0] for noun in shop.scenario.class_nouns]
-    names = [
-        placebo_name(shop, it, who)
-        for it, nouns in asked.items()
-        for who in firsts
-        if who.class_noun in nouns
-    ]
-    names += [protected_name(who) for who in firsts]
+def sheet(shop: Workshop, names: Sequence[str], path: Path) -> None:
+    """What the unprotected model, those called `names` and the protections that are there draw of a few
+    captions."""
+    protections = [protected_name(subjects_of(shop, noun)[0]) for noun in shop.scenario.class_nouns]
     drawn = {UNPROTECTED: shop.backbone} | {
         name: shop.backbone.copy_with(shop.works.read(model_name(name)))
-        for name in names
+        for name in (*names, *protections)
         if model_name(name) in shop.works
     }
     seeds = range(len(SHOWN))
@@ -135,17 +130,18 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     share = Share(scenario, args.work_dir, args.device)
-    models = [("", ""), *((placebo, noun) for placebo, nouns in asked.items() for noun in nouns)]
+    wanted = [("", ""), *((placebo, noun) for placebo, nouns in asked.items() for noun in nouns)]
     with ProcessPoolExecutor(args.jobs, get_context("spawn")) as pool:
-        for measured in [pool.submit(price, share, *model) for model in models]:
+        for measured in [pool.submit(price, share, *model) for model in wanted]:
             measured.result()
     shop = workshop(share, silent)
-    found = told(shop, asked)
+    names = names_of(shop, asked)
+    found = {placebo: costs(shop, models) for placebo, models in names.items()}
     record = {placebo: {name: as_json(it) for name, it in of.items()} for placebo, of in found.items()}
     made_by = {"subjects": asked, **asdict(provenance(shop.backbone.device))}
     save_text(json.dumps({**record, **made_by}, indent=2) + "\n", args.work_dir / "placebo-costs.json")
     save_text(table(found, asked), args.work_dir / "placebo-costs.md")
-    sheet(shop, asked, args.work_dir / "placebo-costs.png")
+    sheet(shop, [*chain(*names.values())], args.work_dir / "placebo-costs.png")
     print(table(found, asked), end="")
 
 

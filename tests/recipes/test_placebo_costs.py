@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,32 +18,13 @@ from apdm.benchmark.frozen.scenario import Scenario, read_scenario
 from apdm.benchmark.frozen.workshop import Workshop
 from apdm.benchmark.record import Figure
 from apdm.cli import frozen
-from apdm.personalizers.dreambooth import DreamBooth
 from apdm.protectors.apdm import APDM
 
 if TYPE_CHECKING:
     from apdm.backbones.stable_diffusion import StableDiffusion
 
-PROTECTION = APDM(
-    learning_rate=1e-3, outer_steps=1, inner_steps=1, num_class_images=2, simulated=DreamBooth()
-)
-SMALL = """
-name = "small"
-class_nouns = ["dog", "cat"]
-subjects = [0, 1]
-others = [2]
-attack_seeds = [0]
-times = [1.0]
-class_images = 2
-images_per_prompt = 1
-reference_renders = 8
-captioned_images = 8
-asked_images = 2
-error_scenes = 3
-placebos = ["no DPO", "naive ascent"]
-attack = { learning_rate = 1e-3, max_train_steps = 1 }
-strongest = { learning_rate = 2e-3, max_train_steps = 1 }
-"""
+PROTECTION = APDM(learning_rate=1e-3, outer_steps=1, inner_steps=1, num_class_images=2)
+FEW = {"reference_renders": 8, "captioned_images": 8, "asked_images": 2, "error_scenes": 3}
 
 
 class Here:
@@ -62,18 +44,15 @@ class Here:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
-    (tmp_path / "small.toml").write_text(SMALL)
-    return tmp_path / "small.toml"
+def scenario() -> Scenario:
+    """The frozen evaluation's own, of few pictures."""
+    return replace(read_scenario(placebo_costs.SCENARIO), class_images=2, images_per_prompt=1, **FEW)
 
 
 @pytest.fixture
-def scenario(small: Path) -> Scenario:
-    return read_scenario(small)
-
-
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colours) -> list[str]:
+def measured(
+    monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colours, scenario: Scenario
+) -> list[str]:
     """The names of the models that are measured, on the tiny model."""
     names: list[str] = []
     cost = Workshop.cost
@@ -84,6 +63,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colour
 
     monkeypatch.setattr(Workshop, "cost", noted)
     monkeypatch.setattr(placebo_costs, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(placebo_costs, "read_scenario", lambda _: scenario)
     monkeypatch.setattr(frozen, "load", lambda *_: tiny)
     monkeypatch.setattr(frozen, "judge", lambda _: mean_colours)
     monkeypatch.setattr(
@@ -96,7 +76,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tiny: StableDiffusion, mean_colour
 
 def test_a_placebo_may_name_its_classes(scenario: Scenario) -> None:
     asked = placebo_costs.asked_of(["no DPO", "naive ascent:cat"], scenario)
-    assert asked == {"no DPO": ("dog", "cat"), "naive ascent": ("cat",)}
+    assert asked == {"no DPO": ("dog", "cat", "person"), "naive ascent": ("cat",)}
 
 
 @pytest.mark.parametrize("word", ["ascent", "no DPO:horse", "no DPO:dog,horse"])
@@ -106,9 +86,9 @@ def test_one_that_the_scenario_has_not_is_refused(word: str, scenario: Scenario)
 
 
 def test_each_placebos_models_are_compared_with_the_unprotected_one(
-    small: Path, tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["recipe", "no DPO", "naive ascent:cat", "--scenario", str(small)]
+    words = ["recipe", "no DPO:dog,cat", "naive ascent:cat"]
     monkeypatch.setattr(sys, "argv", [*words, "--work_dir", str(tmp_path / "run")])
     sheets: list[Any] = []
     monkeypatch.setattr(placebo_costs, "write_strips", lambda shown, _: sheets.extend(shown))
