@@ -48,13 +48,13 @@ Asked = Mapping[str, tuple[str, ...]]  # the classes whose first subject each pl
 
 def asked_of(words: Sequence[str], scenario: Scenario) -> Asked:
     """Of "PLACEBO" or "PLACEBO:CLASS,CLASS". Raises `ValueError` for one that the scenario has not."""
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for word in words:
         placebo, _, classes = word.partition(":")
         nouns = tuple(classes.split(",")) if classes else scenario.class_nouns
         if placebo not in scenario.placebos or not {*nouns} <= {*scenario.class_nouns}:
             raise ValueError(f"'{word}' is not among {scenario.placebos} and {scenario.class_nouns}")
-        found[placebo] = nouns
+        found[placebo] = tuple(dict.fromkeys((*found.get(placebo, ()), *nouns)))  # each class once
     return found
 
 

@@ -77,6 +77,8 @@ def measured(
 def test_a_placebo_may_name_its_classes(scenario: Scenario) -> None:
     asked = placebo_costs.asked_of(["no DPO", "naive ascent:cat"], scenario)
     assert asked == {"no DPO": ("dog", "cat", "person"), "naive ascent": ("cat",)}
+    twice = placebo_costs.asked_of(["no DPO:dog", "no DPO:cat,dog"], scenario)
+    assert twice == {"no DPO": ("dog", "cat")}
 
 
 @pytest.mark.parametrize("word", ["ascent", "no DPO:horse", "no DPO:dog,horse"])
